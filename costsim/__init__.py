@@ -1,0 +1,87 @@
+"""What it costs to pretrain a language model, how long it takes, and whether that money comes back.
+
+``from costsim import load_scenario, plan, compare``: ``plan`` takes a path, a catalogue name, a mapping or a Scenario
+and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of ``CostsimError``.
+
+Names are imported when they are first used, so that ``import costsim`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from costsim.compare import compare
+    from costsim.errors import CostsimError
+    from costsim.inputs.scenario import Scenario, load_scenario
+    from costsim.plan import Plan, plan
+
+    __version__: str
+
+__all__ = ["CostsimError", "Plan", "Scenario", "__version__", "compare", "load_scenario", "plan"]
+
+_HOMES = {
+    "CostsimError": "costsim.errors",
+    "Plan": "costsim.plan",
+    "Scenario": "costsim.inputs.scenario",
+    "compare": "costsim.compare",
+    "load_scenario": "costsim.inputs.scenario",
+    "plan": "costsim.plan",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'costsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _version() -> str:
+    """The version of the installed package, or of the checkout it is run from."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("costsim")
+    except PackageNotFoundError:
+        import tomllib
+        from pathlib import Path
+
+        text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])
+
+
+class _Package(ModuleType):
+    """The package with ``plan`` and ``compare`` as functions, although modules of the same names are inside.
+
+    Importing ``costsim.plan`` would otherwise put the module in the place of the function. ``from costsim.plan import
+    ...`` finds the module as ever.
+    """
+
+    @property
+    def plan(self) -> Any:
+        return __getattr__("plan")
+
+    @plan.setter
+    def plan(self, module: ModuleType) -> None:
+        """Ignore the module that the import system puts here."""
+
+    @property
+    def compare(self) -> Any:
+        return __getattr__("compare")
+
+    @compare.setter
+    def compare(self, module: ModuleType) -> None:
+        """Ignore the module that the import system puts here."""
+
+
+sys.modules[__name__].__class__ = _Package

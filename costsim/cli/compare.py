@@ -1,0 +1,55 @@
+"""``costsim compare``: plans side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from costsim.cli import names, options
+
+HELP = """Compare scenarios: which inputs differ, and what that changes.
+
+\b
+Examples:
+  costsim compare rent-or-own-1024-h100 rent-or-own-1024-h100-owned
+  costsim compare a.yaml b.yaml c.yaml --format markdown
+  costsim compare a.yaml b.yaml -o comparison.csv
+
+The first scenario is what the others are measured against; --set, --seed and --draws apply to all of them.
+"""
+
+
+def compare(
+    scenarios: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENARIO SCENARIO...", autocompletion=names.scenarios, help="Two or more scenarios."),
+    ],
+    set_: options.Set = None,
+    seed: options.Seed = None,
+    draws: options.Draws = None,
+    format_: options.Format = None,
+    output: options.Output = None,
+    force: options.Force = False,
+    verbose: options.Verbose = False,
+    debug: options.Debug = False,
+) -> None:
+    """Plan every scenario and show where they differ."""
+    from costsim.cli.streams import deliver, screen
+    from costsim.errors import InputError, Problem
+    from costsim.render import formats
+
+    kind = formats.choose(format_, output)
+    if len(scenarios) < 2:
+        raise InputError(Problem("one scenario is nothing to compare", "compare", allowed="two scenarios or more"))
+    if scenarios.count("-") > 1:
+        raise InputError(Problem("standard input can be only one of the scenarios", "-"))
+    from costsim.compare import compare as side_by_side
+    from costsim.inputs.files import read_stdin_text
+    from costsim.plan import plan
+
+    text = read_stdin_text() if "-" in scenarios else None
+    settings = {"overrides": tuple(set_ or ()), "seed": seed, "draws": draws}
+    plans = [plan(name, stdin_text=text if name == "-" else None, **settings) for name in scenarios]
+    shown = screen() if output in (None, "-") else formats.FILE_SCREEN
+    deliver(formats.comparison_text(side_by_side(plans), kind, shown, verbose=verbose), output, force=force)

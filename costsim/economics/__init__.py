@@ -1,0 +1,1 @@
+"""Money: cost on four bases, energy, serving, cash flow, finance, two clocks. Pure functions that broadcast."""

@@ -1,0 +1,142 @@
+"""Two clocks: when the programme is repaid, and until when the money lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from costsim.economics.finance import by_month, divide, probability
+from costsim.quantities import declare
+
+if TYPE_CHECKING:
+    from costsim.economics.cohort import CashFlow
+    from costsim.economics.finance import Flows
+    from costsim.uncertainty.ranges import Num
+
+REGIMES = ("closing", "stretching", "breaking")
+"""The regime in the order of the codes of ``clocks.regime``: repaid before the money is spent; repaid, but later; never
+repaid within the model's life."""
+
+
+@dataclass(frozen=True)
+class DebtTerms:
+    """A loan for a share of the programme.
+
+    Attributes:
+        share: of programme cost, drawn as it is spent.
+        rate: nominal yearly interest, paid monthly on what is drawn.
+        due: when all of it is repaid at once, months after the start.
+    """
+
+    share: Num
+    rate: Num
+    due: Num
+
+
+@dataclass(frozen=True)
+class FundingTerms:
+    """What pays for the programme until it earns.
+
+    Attributes:
+        cash: at the start, USD.
+        debt: a loan; None without one.
+    """
+
+    cash: Num
+    debt: DebtTerms | None = None
+
+
+@declare(
+    "clocks.payoff_months",
+    label="payoff",
+    unit="months",
+    formula="{payback.months}",
+    source="cumulative contribution has repaid the programme",
+    better="lower",
+)
+def payoff_months(simple_payback: Num) -> Num:
+    """Month in which the programme is repaid; +inf if never."""
+    return simple_payback
+
+
+@declare(
+    "clocks.runway_months",
+    label="runway",
+    unit="months",
+    formula="the month in which {finance.cash} and the debt of {finance.debt.share} of the programme are spent, or "
+    "{finance.debt.due} if what is drawn cannot be repaid then, whichever comes first",
+    source="cash at the end of each month, within the month in proportion",
+    better="higher",
+)
+def runway_months(flow: CashFlow, funding: FundingTerms) -> Num:
+    """Months until the money is spent or the debt falls due unpaid; +inf if neither happens in the flow's time.
+
+    Args:
+        flow: long enough to see the debt fall due.
+        funding: cash and debt.
+    """
+    months = flow.cost.shape[-1]
+    ends = np.arange(1, months + 1, dtype=np.float64)
+    if funding.debt is None:
+        return _first_below_zero(by_month(funding.cash) + np.cumsum(flow.net, axis=-1), funding.cash)
+    share, due = by_month(funding.debt.share), by_month(funding.debt.due)
+    drawn = np.where(ends - 1 < due, flow.cost * share, 0.0)
+    owed = np.cumsum(drawn, axis=-1)
+    # A month's interest is on what was owed when it began, as long as the loan runs.
+    interest = (owed - drawn) * by_month(funding.debt.rate) / 12 * np.clip(due - (ends - 1), 0.0, 1.0)
+    level = by_month(funding.cash) + np.cumsum(flow.net + drawn - interest, axis=-1)
+    repaid = level - np.where(ends >= due, owed[..., -1:], 0.0)
+    falls_due = (ends >= due) & (ends - 1 < due)
+    unpaid = (falls_due & (repaid < 0)).any(axis=-1)
+    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), funding.cash)
+    spent_after = _first_below_zero(repaid, funding.cash)
+    runway: Num = np.minimum(spent_before, np.where(unpaid, due[..., 0], spent_after))[()]
+    return runway
+
+
+def _first_below_zero(level: Flows, start: Num) -> Num:
+    """Month in which a balance falls below zero, in proportion within the month; +inf if it does not."""
+    below = level < 0
+    month = np.argmax(below, axis=-1)[..., np.newaxis]
+    now = np.take_along_axis(level, month, axis=-1)[..., 0]
+    before = np.take_along_axis(level, np.maximum(month - 1, 0), axis=-1)[..., 0]
+    before = np.where(month[..., 0] > 0, before, start)
+    when = month[..., 0] + np.clip(np.asarray(divide(before, before - now, 0.0)), 0.0, 1.0)
+    first: Num = np.where(below.any(axis=-1), when, np.inf)[()]
+    return first
+
+
+@declare(
+    "clocks.regime",
+    label="regime",
+    unit="code",
+    formula="{clocks.payoff_months} against {clocks.runway_months}",
+    source="0 closing: payoff within the runway; 1 stretching: later, within the model's life; 2 breaking: never",
+)
+def regime(payoff: Num, runway: Num) -> Num:
+    """Code of the regime, an index of `REGIMES`."""
+    code: Num = np.where(np.isinf(payoff), 2.0, np.where(payoff <= runway, 0.0, 1.0))[()]
+    return code
+
+
+def clocks_section(flow: CashFlow, simple_payback: Num, funding: FundingTerms) -> dict[str, Num]:
+    """Make the ``clocks`` section.
+
+    ``clocks.regime`` is a code; `REGIMES` has its words. ``clocks.probability_closing`` is one number over all draws.
+
+    Args:
+        flow: by `cohort.cash_flow`.
+        simple_payback: ``payback.months``.
+        funding: cash and debt.
+    """
+    payoff = payoff_months(simple_payback)
+    runway = runway_months(flow, funding)
+    code = regime(payoff, runway)
+    return {
+        "clocks.payoff_months": payoff,
+        "clocks.runway_months": runway,
+        "clocks.regime": code,
+        "clocks.probability_closing": probability((np.asarray(code) == 0) * 1.0),
+    }

@@ -1,0 +1,1 @@
+"""How results look: pages for people, and JSON, CSV and Markdown for everything else."""

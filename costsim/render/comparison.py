@@ -1,0 +1,193 @@
+"""Plans side by side: quantities down, scenarios across, and blocks or lists where the screen is too narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from costsim.render import numbers
+from costsim.render.figures import Figures, label_of, quantity, short, unit_of
+from costsim.render.flat import csv_text, label, markdown_table, markdown_text
+from costsim.render.table import columns_of
+from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose, width
+from costsim.tree import is_number
+
+Comparison = Mapping[str, Any]
+
+KEY_RESULTS = (
+    "cost.total_usd", "cost.programme_usd", "cost.usd_per_accelerator_hour", "cost.bases.rent_usd",
+    "cost.bases.own_usd", "cost.bases.amortised_usd", "cost.bases.purchase_usd", "run.wall_clock_days",
+    "run.accelerator_hours", "run.energy_kwh", "run.carbon_tonnes", "memory.fits", "memory.peak_bytes",
+    "step.step_seconds", "step.mfu", "run.goodput", "compute.model_flops", "loss.final_loss",
+    "serving.output_tokens_per_second_per_accelerator", "serving.usd_per_million_output_tokens",
+    "serving.training_usd_per_million_tokens", "payback.repaid", "payback.months", "payback.probability",
+    "payback.npv_usd", "payback.moic", "clocks.runway_months", "clocks.regime",
+)  # fmt: skip
+_ALWAYS = ("cost.total_usd", "run.wall_clock_days", "memory.fits")
+_LABEL_WIDTH = 26
+_NO_BETTER = ""
+_BEST = "*"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A quantity of every scenario: its values as text, the differences to the first, and which one is best."""
+
+    label: str
+    values: tuple[str, ...]
+    changes: tuple[str, ...]
+    best: int = -1
+
+
+def render(comparison: Comparison, screen: Screen, *, verbose: bool = False) -> str:
+    """A comparison as a page; with ``verbose`` every result that differs instead of the main ones."""
+    plans = [Figures(plan) for plan in comparison["scenarios"]]
+    names = letters(len(plans))
+    room = columns_of(screen)
+    lines: list[Line] = [[Span(f"{len(plans)} scenarios", "title")], []]
+    for name, plan in zip(names, plans, strict=True):
+        lines += hang(f"  {name}", prose(_name(plan), room - 5), 5)
+    inputs = input_rows(comparison)
+    lines += [[], [Span("Inputs that differ", "label")]]
+    lines += _table(inputs, names, room) if inputs else [[Span("  none")]]
+    results = result_rows(comparison, verbose=verbose)
+    best = any(row.best >= 0 for row in results)
+    lines += [[], [Span("Results", "label"), Span(f"   {_BEST} the better" if best else "", "dim")]]
+    lines += _table(results, names, room)
+    hidden = len([item for item in comparison["differences"] if item["kind"] == "output"]) - len(results)
+    lines += [[Span(f"  {hidden} more that differ: -v", "dim")]] if hidden > 0 and not verbose else []
+    notes = [clean(note) for note in comparison.get("notes") or []]
+    lines += [[]] + [line for note in notes for line in hang("Notes", prose(note, room - 10), 10)] if notes else []
+    return page([*lines, [], [Span("costsim compare", "dim")]], screen)
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """A comparison as Markdown: every input that differs, then every result that does."""
+    plans = [Figures(plan) for plan in comparison["scenarios"]]
+    titles = [f"{name}: {_name(plan)}" for name, plan in zip(letters(len(plans)), plans, strict=True)]
+    inputs = [[row.label, *row.values] for row in input_rows(comparison)]
+    results = [
+        [row.label, *(_cell(row, i) for i in range(len(plans)))] for row in result_rows(comparison, verbose=True)
+    ]
+    parts = [
+        "<!-- costsim compare -->",
+        f"# {len(plans)} scenarios",
+        f"## Inputs that differ\n\n{markdown_table(['Input', *titles], inputs)}",
+        f"## Results that differ\n\n{markdown_table(['Quantity', *titles], results)}",
+        *(markdown_text(note) for note in comparison.get("notes") or []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(comparison: Comparison) -> str:
+    """A comparison as rows of ``path, kind, unit`` and a value a scenario, in full."""
+    names = [_name(Figures(plan)) for plan in comparison["scenarios"]]
+    rows = []
+    for item in comparison["differences"]:
+        unit = unit_of(item["path"]) if any(is_number(value) for value in item["values"]) else ""
+        rows.append([item["path"], item["kind"], unit, *item["values"]])
+    return csv_text(["path", "kind", "unit", *names], rows)
+
+
+def letters(count: int) -> list[str]:
+    """Short names of scenarios: A, B, ... Z, AA, AB."""
+    names = [chr(ord("A") + i) for i in range(26)]
+    return [names[i] if i < 26 else names[i // 26 - 1] + names[i % 26] for i in range(count)]
+
+
+def input_rows(comparison: Comparison) -> list[Row]:
+    """Inputs that differ, named as the scenario names them."""
+    return [
+        Row(clean(item["path"]), tuple(short(v, unit_of(item["path"])) for v in item["values"]), ())
+        for item in comparison["differences"]
+        if item["kind"] == "input"
+    ]
+
+
+def result_rows(comparison: Comparison, *, verbose: bool) -> list[Row]:
+    """Results with their ranges and what they differ by: the main ones, or all that differ."""
+    plans = [Figures(plan) for plan in comparison["scenarios"]]
+    differing = [item["path"] for item in comparison["differences"] if item["kind"] == "output"]
+    shown = [path for path in KEY_RESULTS if path in differing or path in _ALWAYS]
+    return [_result(path, plans) for path in (differing if verbose else shown)]
+
+
+def _result(path: str, plans: Sequence[Figures]) -> Row:
+    values = [plan.value(path) for plan in plans]
+    found = quantity(path)
+    unit = "count" if path == "run.accelerator_hours" else unit_of(path)  # its label says hours
+    changes = [_change(value, values[0], unit) for value in values[1:]]
+    return Row(
+        label(path) if path.count(".") > 1 else label_of(path),
+        tuple(plan.text(path, unit) for plan in plans),
+        ("", *changes) if any(change not in ("", "same") for change in changes) else (),
+        _best(values, found.better if found is not None else _NO_BETTER),
+    )
+
+
+def _change(value: float | None, reference: float | None, unit: str) -> str:
+    if value is None or reference is None:
+        return ""
+    if value == reference:
+        return "same"
+    share = numbers.relative(value, reference)
+    difference = numbers.signed(value - reference, unit)
+    return f"{difference}, {share}" if share and unit not in ("fraction", "probability") else difference
+
+
+def _best(values: Sequence[float | None], better: str) -> int:
+    known = [value for value in values if value is not None]
+    if better == _NO_BETTER or len(known) < 2 or min(known) == max(known):
+        return -1
+    return values.index(min(known) if better == "lower" else max(known))
+
+
+def _cell(row: Row, index: int) -> str:
+    change = row.changes[index] if row.changes else ""
+    text = f"{row.values[index]} [{change}]" if change else row.values[index]
+    return f"{text} {_BEST}" if row.best == index else text
+
+
+def _table(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
+    """Rows as one table, as blocks of some scenarios each with the first, or as a list where not even two fit."""
+    for size in range(len(names) - 1, 0, -1):
+        groups = [[0, *range(i, min(i + size, len(names)))] for i in range(1, len(names), size)]
+        blocks = [_block(rows, names, group) for group in groups]
+        if max(sum(width(span.text) for span in line) for block in blocks for line in block) <= room:
+            return [line for i, block in enumerate(blocks) for line in ([[], *block] if i else block)]
+    return _list(rows, names, room)
+
+
+def _block(rows: Sequence[Row], names: Sequence[str], group: Sequence[int]) -> list[Line]:
+    cells = [[Span("  "), *(Span(names[i], "strong") for i in group)]]
+    for row in rows:
+        names_of = ["".join(span.text for span in line) for line in prose(row.label, _LABEL_WIDTH - 2)]
+        changed = any(row.changes[i] for i in group if row.changes)
+        below = [Span(row.changes[i], "dim") for i in group] if changed else []
+        for depth in range(max(len(names_of), 1 + changed)):
+            name = Span(f"  {names_of[depth]}" if depth < len(names_of) else "")
+            values = [_value(row, i) for i in group] if depth == 0 else below if depth == 1 else []
+            cells.append([name, *values])
+    return columns(cells, "l" * (len(group) + 1))
+
+
+def _list(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
+    lines: list[Line] = []
+    for row in rows:
+        lines += [[Span("  "), *line] for line in prose(row.label, room - 2)]
+        for i, name in enumerate(names):
+            change = row.changes[i] if row.changes else ""
+            text = _value(row, i)
+            lines += hang(f"    {name}", prose(text.text, room - 8, text.style), 8, "strong")
+            lines += hang("", prose(change, room - 8, "dim"), 8) if change else []
+    return lines
+
+
+def _value(row: Row, index: int) -> Span:
+    best = row.best == index
+    return Span(f"{row.values[index]} {_BEST}" if best else row.values[index], "good" if best else "")
+
+
+def _name(plan: Figures) -> str:
+    return clean(plan.get("scenario.name") or "unnamed")

@@ -1,0 +1,403 @@
+"""The parts of a plan's page: each function turns one section of the JSON into lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from costsim.render import numbers
+from costsim.render.figures import Figures, label_of, short, unit_of, words
+from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, width
+from costsim.tree import flatten, is_number
+
+_LONGEST_BAR = 40
+_FEWEST_BAR = 8
+_ASSUMPTIONS_SHOWN = 5
+_STEP_LABELS = {
+    "compute_seconds": "compute",
+    "memory_bound_seconds": "memory-bound",
+    "tensor_comm_seconds": "tensor comm",
+    "pipeline_bubble_seconds": "pipeline bubble",
+    "data_comm_seconds": "data comm",
+    "expert_comm_seconds": "expert comm",
+    "context_comm_seconds": "context comm",
+    "optimizer_seconds": "optimizer",
+    "host_seconds": "host",
+    "straggler_seconds": "stragglers",
+}
+_GIVEN = re.compile(r":\d+(:\d+)?$|^--|^<stdin>|^given")  # a file's line, the command line: the user's own words
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One line of the answer: a figure, its range, and what it rests on."""
+
+    label: str
+    value: str
+    range: str
+    details: tuple[str, ...]
+    style: str = "strong"
+
+
+def answers_of(f: Figures) -> list[Answer]:
+    """The answer, line by line."""
+    return [cost_answer(f), time_answer(f), fits_answer(f), loss_answer(f), repaid_answer(f)]
+
+
+def cost_answer(f: Figures) -> Answer:
+    """What the final run costs, on which basis, and the programme around it."""
+    if not f.has("cost"):
+        return _missing(f, "Cost", "cost")
+    basis = clean(f.get("cost.basis"))
+    rate = f" at {f.number('cost.usd_per_accelerator_hour')}" if f.value("cost.usd_per_accelerator_hour") else ""
+    return Answer(
+        "Cost",
+        f.number("cost.total_usd"),
+        _brackets(f.range("cost.total_usd")),
+        (f"final run, {basis}{rate}", f"programme {f.text('cost.programme_usd')}"),
+    )
+
+
+def time_answer(f: Figures) -> Answer:
+    """How long the run takes on the wall clock, and the hours, MFU and goodput behind it."""
+    if not f.has("run"):
+        return _missing(f, "Time", "run")
+    details = [f.text("run.accelerator_hours", "accelerator-hour")]
+    if f.value("step.mfu") is not None:
+        details.append(f"MFU {f.text('step.mfu')}")
+    if f.value("run.goodput") is not None:
+        details.append(f"goodput {f.text('run.goodput')}")
+    return Answer("Time", f.number("run.wall_clock_days"), _brackets(f.range("run.wall_clock_days")), tuple(details))
+
+
+def fits_answer(f: Figures) -> Answer:
+    """Whether it fits in memory; if not, by how much it does not, and the nearest layout that does."""
+    if not f.has("memory"):
+        return _missing(f, "Fits", "memory")
+    peak, capacity = f.number("memory.peak_bytes"), f.number("memory.capacity_bytes")
+    if peak.split()[-1] == capacity.split()[-1]:
+        peak = peak.split()[0]
+    probability = f"probability {f.number('memory.fit_probability')}" if f.value("memory.fit_probability") else ""
+    if f.get("memory.fits"):
+        return Answer("Fits", "yes", "", (f"{peak} of {capacity} an accelerator", probability), "good")
+    largest = _largest_term(f)
+    details = (f"needs {peak} of {capacity} an accelerator", largest, probability, *_advice(f))
+    return Answer("Fits", "no", "", tuple(text for text in details if text), "bad")
+
+
+def loss_answer(f: Figures) -> Answer:
+    """The loss that the law predicts, and whether this run is inside what the law was fitted on."""
+    if not f.has("loss"):
+        return _missing(f, "Loss", "loss")
+    unit = clean(f.get("loss.unit") or "nats/token")
+    details = [f"{unit}, law {clean(f.get('loss.law'))}"]
+    if f.get("loss.in_range") is False:
+        details.append("beyond the runs it was fitted on")
+    value = f.value("loss.final_loss")
+    return Answer(
+        "Loss",
+        "-" if value is None else numbers.number(value),
+        _brackets(numbers.range_only(value, "", f.interval("loss.final_loss"))),
+        tuple(details),
+    )
+
+
+def repaid_answer(f: Figures) -> Answer:
+    """When the programme is repaid, how likely that is, or what it would take."""
+    if not f.has("payback"):
+        return _missing(f, "Repaid", "payback")
+    details = [f"probability {f.number('payback.probability')}"] if f.value("payback.probability") is not None else []
+    life = f.resolved("demand.life")
+    if f.get("payback.repaid"):
+        details.append(f"NPV {f.text('payback.npv_usd')}")
+        span = _brackets(f.range("payback.months"))
+        return Answer("Repaid", f"month {_plain(f, 'payback.months')}", span, tuple(details), "good")
+    within = f"not within its {life}" if life else "not within the model's life"
+    if f.value("payback.break_even_usd_per_million_output_tokens") is not None:
+        price = f.number("payback.break_even_usd_per_million_output_tokens")
+        details.append(f"breaks even at {price} of output")
+    if f.value("payback.break_even_tokens") is not None:
+        details.append(f"or at {f.number('payback.break_even_tokens')} sold")
+    return Answer("Repaid", "no", "", (within, *details), "bad")
+
+
+def model(f: Figures, room: int) -> list[Line]:
+    """The model's size and the compute that it takes."""
+    pieces = []
+    if f.has("model"):
+        active = f.value("model.active_parameters")
+        some = active is not None and active != f.value("model.parameters")
+        pieces.append(
+            f.text("model.parameters", "parameter")
+            + (f", {f.text('model.active_parameters', 'parameter')} active" if some else "")
+        )
+        pieces.append(f"{f.number('model.layers')} layers")
+    if f.has("compute"):
+        pieces += [f"{f.text('compute.model_flops')} of model compute", f"6ND {f.number('compute.flops_6nd')}"]
+    return fold([Span(piece) for piece in pieces], room)
+
+
+def step(f: Figures, room: int, *, verbose: bool) -> list[Line]:
+    """One training step: how long, on which layout, and where its time goes."""
+    lines = []
+    seconds = f.value("step.step_seconds")
+    if seconds is not None:
+        pieces = [f"{f.text('step.step_seconds')} a step"]
+        rate = f.value("step.tokens_per_second")
+        if rate is not None:
+            pieces += [f"{numbers.number(seconds * rate, 'token')} in each", f.text("step.tokens_per_second")]
+        if f.value("step.model_flops_per_second_per_accelerator") is not None:
+            pieces.append(f"{f.number('step.model_flops_per_second_per_accelerator')} an accelerator")
+        lines += fold([Span(piece) for piece in pieces], room)
+    lines += fold([Span(piece) for piece in _layout(f)], room)
+    breakdown = f.get("step.breakdown") or {}
+    terms = [
+        (_STEP_LABELS.get(key, words(key)), f"step.breakdown.{key}")
+        for key, value in breakdown.items()
+        if verbose or value
+    ]
+    return lines + _stack(f, terms, seconds, room)
+
+
+def memory(f: Figures, room: int) -> list[Line]:
+    """What fills an accelerator's memory, against its capacity."""
+    tree = f.get("memory") or {}
+    totals = {"peak_bytes", "capacity_bytes"}
+    terms = [(words(k), f"memory.{k}") for k, v in tree.items() if k.endswith("_bytes") and k not in totals and v]
+    lines = _stack(f, terms, f.value("memory.capacity_bytes"), room)
+    if f.value("memory.peak_bytes") is not None:
+        peak = f"peak {f.text('memory.peak_bytes')} of {f.number('memory.capacity_bytes')} usable"
+        lines += fold([Span(peak)], room)
+    return lines
+
+
+def run(f: Figures, room: int) -> list[Line]:
+    """The whole run: steps, interruptions, power and carbon."""
+    named = {
+        "run.steps": "{} steps",
+        "run.ideal_days": "{} without failures",
+        "run.interruptions": "{} interruptions",
+        "run.power_megawatts": "{}",
+        "run.energy_kwh": "{}",
+        "run.carbon_tonnes": "{} CO2e",
+    }
+    pieces = [form.format(f.text(path)) for path, form in named.items() if f.value(path) is not None]
+    return fold([Span(re.sub(r"CO2e(.*) CO2e$", r"CO2e\1", piece)) for piece in pieces], room)
+
+
+def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
+    """The final run's items, the same run on each basis, and the programme."""
+    if not f.has("cost"):
+        return []
+    lines = _heading(f"final run, {clean(f.get('cost.basis'))}", f.text("cost.total_usd"))
+    lines += _stack(f, _items(f, "cost.items", verbose), f.value("cost.total_usd"), room)
+    bases = f.get("cost.bases") or {}
+    chosen = f"{f.get('cost.basis')}_usd"
+    pieces = []
+    for key in bases:
+        text = f"{words(key)} {f.text(f'cost.bases.{key}')}"
+        pieces.append(Span(f"{text} (chosen)" if key == chosen else text, "strong" if key == chosen else ""))
+    lines += hang("by basis:", fold(pieces, room - 10), 10, "")
+    lines += _heading("programme", f.text("cost.programme_usd"))
+    return lines + _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
+
+
+def loss(f: Figures, room: int) -> list[Line]:
+    """What size and data would have been optimal for the same compute, and what the loss is worth in capability."""
+    lines: list[Line] = []
+    if f.value("loss.optimal_parameters") is not None:
+        size, tokens = f.text("loss.optimal_parameters", "parameter"), f.text("loss.optimal_tokens")
+        lines += prose(f"compute-optimal for this compute: {size} on {tokens}", room)
+    for item in f.get("loss.capabilities") or []:
+        lines += fold([Span(_capability(item))], room)
+    return lines
+
+
+def serving(f: Figures, room: int) -> list[Line]:
+    """How fast a replica serves, and what a million tokens cost."""
+    if not f.has("serving"):
+        return []
+    speed = [f"{f.text('serving.output_tokens_per_second_per_accelerator')} an accelerator"]
+    if f.value("serving.batch") is not None:
+        speed.append(f"batch {f.number('serving.batch')}")
+    if f.get("serving.bound_by"):
+        speed.append(f"bound by {clean(f.get('serving.bound_by'))}")
+    prices = []
+    for path, name in (
+        ("serving.usd_per_million_input_tokens", "input"),
+        ("serving.usd_per_million_cached_input_tokens", "cached input"),
+        ("serving.usd_per_million_output_tokens", "output"),
+        ("serving.training_usd_per_million_tokens", "training's share"),
+    ):
+        if f.value(path) is not None:
+            prices.append(f"{name} {f.text(path)}")
+    return fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
+
+
+def payback(f: Figures, room: int) -> list[Line]:
+    """The investment's figures."""
+    if not f.has("payback"):
+        return []
+    named = {
+        "payback.npv_usd": "NPV",
+        "payback.irr_annual": "IRR",
+        "payback.moic": "MOIC",
+        "payback.peak_funding_usd": "peak funding",
+        "payback.break_even_usd_per_million_output_tokens": "break-even output price",
+        "payback.break_even_tokens": "break-even volume",
+    }
+    pieces = [f"{name} {f.text(path)}" for path, name in named.items() if f.value(path) is not None]
+    if f.get("payback.repaid") and f.value("payback.discounted_months") is not None:
+        pieces.insert(0, f"discounted payback month {_plain(f, 'payback.discounted_months')}")
+    return fold([Span(piece) for piece in pieces], room)
+
+
+def clocks(f: Figures, room: int) -> list[Line]:
+    """Payoff against runway, and the regime that follows."""
+    if not f.has("clocks"):
+        return []
+    pieces = [Span(f"{name} {_month(f, f'clocks.{name}_months')}") for name in ("payoff", "runway")]
+    regime = clean(f.get("clocks.regime") or "")
+    if f.value("clocks.probability_closing") is not None:
+        regime += f" (probability of closing {f.number('clocks.probability_closing')})"
+    pieces.append(
+        Span(regime, "bad" if regime.startswith("breaking") else "good" if regime.startswith("closing") else "warn")
+    )
+    return fold(pieces, room)
+
+
+def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
+    """Values that the user did not give, with where they come from."""
+    rows = [row for row in f.plan.get("provenance") or [] if verbose or not _GIVEN.search(str(row.get("source", "")))]
+    rows = rows if verbose else sorted(rows, key=lambda row: row.get("known") != "estimated")
+    shown = rows if verbose else rows[:_ASSUMPTIONS_SHOWN]
+    lines: list[Line] = []
+    for row in shown:
+        path = clean(row.get("path"))
+        value = short(row.get("value"), unit_of(path))
+        origin = ", ".join(clean(part) for part in (row.get("source"), row.get("known")) if part)
+        lines += fold([[Span(f"{path} {value} "), Span(f"({origin})", "dim")]], room)
+    if len(rows) > len(shown):
+        lines.append([Span(f"{len(rows) - len(shown)} more: -v", "dim")])
+    return lines
+
+
+def coverage(f: Figures, room: int) -> list[Line]:
+    """How often intervals such as these have held the truth."""
+    tree = f.get("coverage") or {}
+    lines: list[Line] = []
+    for name, item in tree.items():
+        parts = [f"{words(key)} {short(value, unit_of(key))}" for key, value in flatten(item) if value is not None]
+        lines += fold([Span(f"{words(name)}: " + ", ".join(parts))], room)
+    return lines
+
+
+def note_on(f: Figures, section: str) -> str:
+    """What the notes say a missing section needs; empty where they say nothing."""
+    notes: Sequence[object] = f.plan.get("notes") or []
+    return next((clean(note) for note in notes if re.match(rf"[\w, ]*\b{section}\b[\w, ]*:", str(note))), "")
+
+
+def _missing(f: Figures, label: str, section: str) -> Answer:
+    note = note_on(f, section)
+    return Answer(label, "-", "", (note.split(": ", 1)[-1] if note else "not in this plan: see Notes",), "dim")
+
+
+def _advice(f: Figures) -> list[str]:
+    """The nearest layout that fits: a sentence, or a mapping with the layout and its memory."""
+    found: Any = f.plan.get("layout_advice")
+    if isinstance(found, Mapping):
+        message = found.get("message")
+        return (
+            [clean(message)] if message else [f"{words(str(k))} {short(v, unit_of(str(k)))}" for k, v in flatten(found)]
+        )
+    return [clean(found)] if found else []
+
+
+def _largest_term(f: Figures) -> str:
+    terms = {k: v for k, v in (f.get("memory") or {}).items() if k.endswith("_bytes") and is_number(v)}
+    parts = {k: v for k, v in terms.items() if k not in {"peak_bytes", "capacity_bytes"}}
+    if not parts:
+        return ""
+    largest = max(parts, key=lambda key: parts[key])
+    return f"most of it {words(largest)}, {f.number(f'memory.{largest}')}"
+
+
+def _layout(f: Figures) -> list[str]:
+    tree = f.get("layout") or {}
+    degrees = ("tensor", "pipeline", "virtual_pipeline", "context", "expert", "expert_tensor", "data")
+    pieces = [f"{words(name)} {short(tree[name], 'count')}" for name in degrees if tree.get(name) not in (None, 1)]
+    for name in ("micro_batch", "gradient_accumulation"):
+        if tree.get(name) is not None:
+            pieces.append(f"{'micro-batch' if name == 'micro_batch' else 'accumulation'} {short(tree[name], 'count')}")
+    for name in ("sharding", "recompute", "offload"):
+        if tree.get(name) not in (None, "none"):
+            pieces.append(f"{name} {short(tree[name])}")
+    return pieces
+
+
+def _stack(f: Figures, terms: Sequence[tuple[str, str]], total: float | None, room: int) -> list[Line]:
+    """Terms as rows: name, amount, share of the total, and a bar where there is room for one."""
+    if not terms:
+        return []
+    values = [f.value(path) or 0.0 for _, path in terms]
+    largest = max(abs(value) for value in values)
+    shares = [value / total if total else 0.0 for value in values]
+    cells = columns(
+        [
+            [Span(name), Span(f.alike(path, largest)), Span(f.range(path)), Span(_share(share))]
+            for (name, path), share in zip(terms, shares, strict=True)
+        ],
+        "lrlr",
+    )
+    left = room - max(sum(width(span.text) for span in line) for line in cells) - 4
+    size = min(left, _LONGEST_BAR)
+    if size < _FEWEST_BAR:
+        return [[Span("  "), *line] for line in cells]
+    scale = max([*shares, 1e-12])
+    return [
+        [Span("  "), *line, Span("  "), Span(bar(share / max(scale, 1.0), size), "bar")]
+        for line, share in zip(cells, shares, strict=True)
+    ]
+
+
+def _share(share: float) -> str:
+    """A share of a total: whole percent, one decimal below ten."""
+    percent = 100.0 * share
+    if percent >= 9.95:
+        return f"{percent:,.0f} %"
+    return f"{percent:.1f} %" if percent >= 0.05 or percent <= 0.0 else "<0.1 %"
+
+
+def _items(f: Figures, path: str, verbose: bool) -> list[tuple[str, str]]:
+    tree = f.get(path) or {}
+    return [(label_of(f"{path}.{key}").lower(), f"{path}.{key}") for key, value in tree.items() if verbose or value]
+
+
+def _heading(text: str, amount: str) -> list[Line]:
+    return [[Span(f"{text}  "), Span(amount, "strong")]]
+
+
+def _capability(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return clean(item)
+    name = clean(next((item[key] for key in ("name", "benchmark", "task", "label") if key in item), "capability"))
+    value = next((item[key] for key in ("value", "accuracy", "score", "centre") if is_number(item.get(key))), None)
+    return f"{name} {numbers.with_range(value, str(item.get('unit', 'fraction')), item)}"
+
+
+def _month(f: Figures, path: str) -> str:
+    value = f.value(path)
+    span = _brackets(f.range(path))
+    return " ".join(part for part in ("never" if value is None else f"month {_plain(f, path)}", span) if part)
+
+
+def _plain(f: Figures, path: str) -> str:
+    value = f.value(path)
+    return "-" if value is None else numbers.number(round(value, 1) if value < 10 else round(value), "count")
+
+
+def _brackets(text: str) -> str:
+    return f"({text})" if text else ""

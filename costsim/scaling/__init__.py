@@ -1,0 +1,1 @@
+"""Scaling laws: what loss a run reaches, and what its compute could reach at best. Pure functions that broadcast."""
