@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costsim.quantities import REGISTRY, Quantity
@@ -25,18 +25,15 @@ def explanations(values: Mapping[str, object], provenance: Sequence[Mapping[str,
         unit, origin``; and ``source``, the paper or convention that the formula follows.
     """
     origins = {str(row["path"]): row for row in provenance}
-    return [_explanation(path, quantity, values, origins) for path, quantity in _declared(values)]
+    known = ((path, declared(path)) for path, value in values.items() if value is not None)
+    return [_explanation(path, quantity, values, origins) for path, quantity in known if quantity is not None]
 
 
-def _declared(values: Mapping[str, object]) -> Iterator[tuple[str, Quantity]]:
-    patterns = [quantity for quantity in REGISTRY.values() if "*" in quantity.path]
-    for path, value in values.items():
-        if value is None:
-            continue
-        if path in REGISTRY:
-            yield path, REGISTRY[path]
-        else:
-            yield from ((path, found) for found in patterns if matches(found.path, path))
+def declared(path: str) -> Quantity | None:
+    """The declared quantity at a path; declared paths may hold ``*`` for any one name."""
+    if path in REGISTRY:
+        return REGISTRY[path]
+    return next((found for pattern, found in REGISTRY.items() if "*" in pattern and matches(pattern, path)), None)
 
 
 def _explanation(
@@ -58,7 +55,7 @@ def _explanation(
 
 def _input(path: str, values: Mapping[str, object], origins: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """A number in a formula: its value and whether it was computed, given or assumed."""
-    quantity = REGISTRY.get(path)
+    quantity = declared(path)
     row = origins.get(path)
     value = values.get(path, row["value"] if row is not None else None)
     unit = quantity.unit if quantity is not None else ""

@@ -1,16 +1,16 @@
 """The commands, and the one place where errors become messages and exit codes."""
 
-from __future__ import annotations
-
+import contextlib
 import os
-import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # saves a search through every installed package
 
 import typer
 
-from costsim.cli import check, compare, new, options, plan, schema, show
+from costsim.cli import options
 from costsim.cli.streams import complain, deliver, prepare
 from costsim.errors import CostsimError
 
@@ -27,60 +27,129 @@ Examples:
 costsim COMMAND --help says more about a command. Nothing is ever sent over a network.
 """
 
-app = typer.Typer(
-    name="costsim",
-    help=HELP,
-    epilog=options.EXIT_CODES,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
-_COMMANDS = {
-    "plan": plan.plan,
-    "compare": compare.compare,
-    "show": show.show,
-    "check": check.check,
-    "new": new.new,
-    "schema": schema.schema,
+USAGE, BUG, INTERRUPTED = 2, 70, 130
+
+COMMANDS = {
+    "plan": "Plan a run: its cost, time, fit, loss and payback.",
+    "compare": "Compare scenarios: which inputs differ, and what that changes.",
+    "show": "Show the catalogue: what is known, and from where.",
+    "check": "Check files, and report every problem of each at once.",
+    "new": "Write a commented starter scenario that can be planned as it is.",
+    "schema": "Print the JSON Schema of a kind of file, for editors.",
 }
-for _module, _name in ((plan, "plan"), (compare, "compare"), (show, "show"), (check, "check"), (new, "new"), (schema, "schema")):
-    app.command(_name, help=_module.HELP, epilog=options.EXIT_CODES)(_COMMANDS[_name])
 
 
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Show the version; with -v also of libraries."),
-) -> None:
+def build(argv: Sequence[str]) -> typer.Typer:
+    """The commands, of which only those that a command line names are imported: help and mistakes need no more.
+
+    Shell completion asks for all of them, through the environment. The options of the bare ``costsim`` are left out
+    where a command comes first, because typer reads even absent ones with pydantic, which takes half of a start.
+    """
+    completing = "_COSTSIM_COMPLETE" in os.environ
+    named = set(COMMANDS) if completing else {name for name in COMMANDS if name in argv}
+    bare = completing or not argv or argv[0] not in COMMANDS
+    app = typer.Typer(
+        help=HELP,
+        epilog=options.EXIT_CODES,
+        add_completion=bare,
+        add_help_option=bare,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    app.callback()(_root)
+    for name, summary in COMMANDS.items():
+        if name in named:
+            module = import_module(f"costsim.cli.{name}")
+            app.command(name, help=f"{summary}\n\n{module.HELP}", epilog=options.EXIT_CODES)(getattr(module, name))
+        else:
+            app.command(name, help=summary)(_not_named)
+    return app
+
+
+def _root(version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False) -> None:
     if version:
-        deliver(_versions(detailed=False) + "\n")
+        deliver(f"{_versions()}\n")
         raise typer.Exit
 
 
+def _not_named() -> None:
+    """Stands for a command that this command line does not name."""
+
+
 def run(argv: Sequence[str]) -> int:
-    """Run a command line and return its exit code; no error leaves this function but an interrupt of the handler."""
+    """Run a command line and return its exit code; errors become messages on standard error.
+
+    ``--version -v`` adds the versions of what costsim runs on.
+    """
     prepare()
     debug = "--debug" in argv
-    if argv[:1] == ["--version"] and set(argv[1:]) & {"-v", "--verbose"}:
-        argv, detailed = argv[:1], True
-    else:
-        detailed = False
     try:
-        if detailed:
-            deliver(_versions(detailed=True) + "\n")
+        if argv[:1] == ["--version"]:
+            deliver(f"{_versions(detailed=bool({'-v', '--verbose'} & set(argv)))}\n")
             return 0
-        result = app(args=list(argv), prog_name="costsim", standalone_mode=False)
+        result = build(argv)(args=list(argv), prog_name="costsim", standalone_mode=False)
+        if result == INTERRUPTED:
+            complain("interrupted")
         return result if isinstance(result, int) else 0
     except typer.TyperException as error:
-        return _usage(error, debug)
+        return _told(_usage(error), USAGE, debug)
     except CostsimError as error:
-        return _failure(error, debug) if error.exit_code != 70 else _bug(error, debug)
-    except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        return 130
-    except MemoryError as error:
-        return _failure(CostsimError("not enough memory; fewer draws need less (--draws)"), debug, error)
-    except SystemExit:  # typer, when the reader of its help went away
+        return _told(str(error), error.exit_code, debug) if error.exit_code != BUG else _told(_bug(error), BUG, debug)
+    except KeyboardInterrupt:
+        return _told("interrupted", INTERRUPTED, debug)
+    except MemoryError:
+        return _told("costsim: not enough memory; fewer draws need less (--draws)", USAGE, debug)
+    except SystemExit:  # typer's answer to a reader of its help that went away
         return 0
     except Exception as error:
-        return _bug(error, debug)
+        return _told(_bug(error), BUG, debug)
+
+
+def _told(message: str, code: int, debug: bool) -> int:
+    """Report an error, with a traceback where that was asked for, and return the exit code."""
+    if debug:
+        import traceback
+
+        complain(traceback.format_exc().rstrip())
+    complain(message)
+    return code
+
+
+def _usage(error: typer.TyperException) -> str:
+    """One line on what is wrong with a command line, or the help where no command was given."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "costsim"
+    message = error.format_message()
+    if message.startswith("Usage:"):
+        return message
+    near = getattr(error, "possibilities", None)
+    if near:
+        message = f"{error.message}. Did you mean {' or '.join(sorted(near))}?"
+    message = " ".join(message.split()).rstrip(".")
+    return f"{command}: {message[:1].lower()}{message[1:]} (see {command} --help)"
+
+
+def _bug(error: Exception) -> str:
+    return (
+        f"costsim: internal error: {type(error).__name__}: {error}\n"
+        f"This is a bug in costsim. Please report it with the command, the scenario and this line: "
+        f"{_versions(detailed=True)}\n--debug shows where it happened."
+    )
+
+
+def _versions(*, detailed: bool = False) -> str:
+    import costsim
+
+    own = f"costsim {costsim.__version__}"
+    if not detailed:
+        return own
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for name in ("numpy", "pydantic", "typer", "rich", "pyyaml", "torch"):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return f"{own} (Python {platform.python_version()}, {', '.join(found)}, {platform.platform(terse=True)})"

@@ -1,15 +1,12 @@
 """``costsim compare``: plans side by side."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
-from costsim.cli import names, options
+from costsim.cli import amounts, names, options
 
-HELP = """Compare scenarios: which inputs differ, and what that changes.
-
+HELP = """\
 \b
 Examples:
   costsim compare rent-or-own-1024-h100 rent-or-own-1024-h100-owned
@@ -32,7 +29,7 @@ def compare(
     output: options.Output = None,
     force: options.Force = False,
     verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    _debug: options.Debug = False,
 ) -> None:
     """Plan every scenario and show where they differ."""
     from costsim.cli.streams import deliver, screen
@@ -49,7 +46,10 @@ def compare(
     from costsim.plan import plan
 
     text = read_stdin_text() if "-" in scenarios else None
-    settings = {"overrides": tuple(set_ or ()), "seed": seed, "draws": draws}
-    plans = [plan(name, stdin_text=text if name == "-" else None, **settings) for name in scenarios]
+    whole = amounts.whole("--seed", seed), amounts.whole("--draws", draws)
+    plans = [
+        plan(name, overrides=tuple(set_ or ()), seed=whole[0], draws=whole[1], stdin_text=text if name == "-" else None)
+        for name in scenarios
+    ]
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
     deliver(formats.comparison_text(side_by_side(plans), kind, shown, verbose=verbose), output, force=force)

@@ -1,7 +1,5 @@
 """Options and help texts that commands share."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -9,7 +7,8 @@ import typer
 FORMATS = "table|json|csv|markdown"
 
 Format = Annotated[
-    str | None, typer.Option("--format", metavar=FORMATS, help="How the result looks; default table, or by -o's suffix.")
+    str | None,
+    typer.Option("--format", metavar=FORMATS, help="How the result looks; default table, or by -o's suffix."),
 ]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file: .json, .csv, .md or .txt.")
@@ -18,9 +17,9 @@ Force = Annotated[bool, typer.Option("--force", help="Let -o replace a file that
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one input, dotted; can be given again.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="Seed of the draws; default the scenario's.")]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of the draws; default the scenario's.")]
 Draws = Annotated[
-    int | None, typer.Option("--draws", metavar="N", help="Draws for ranges; 0 plans at the centre of every range.")
+    str | None, typer.Option("--draws", metavar="N", help="Draws for ranges; 0 plans at the centre of every range.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything, with every assumption.")]

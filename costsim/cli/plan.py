@@ -1,15 +1,14 @@
 """``costsim plan``: the main job."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer
 
-from costsim.cli import names, options
+from costsim.cli import amounts, names, options
 
-HELP = """Plan a pretraining run: what it costs, how long it takes, whether it fits, and when it is repaid.
+_LIMITS = {"--max-cost": "cost.total_usd", "--max-days": "run.wall_clock_days"}
 
+HELP = """\
 \b
 Examples:
   costsim plan llama-3.1-405b
@@ -42,15 +41,16 @@ def plan(
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-    debug: options.Debug = False,
+    _debug: options.Debug = False,
 ) -> None:
     """Plan one scenario and say with the exit code whether the answer is yes."""
     from costsim.cli.streams import complain, deliver, screen
     from costsim.render import formats
 
     kind = formats.choose(format_, output)
-    limits = _limits(max_cost, max_days)
-    made = _make(scenario, overrides=tuple(set_ or ()), seed=seed, draws=draws, explain=explain)
+    limits = amounts.usd("--max-cost", max_cost), amounts.days("--max-days", max_days)
+    settings = {"seed": amounts.whole("--seed", seed), "draws": amounts.whole("--draws", draws)}
+    made = _make(scenario, overrides=tuple(set_ or ()), explain=explain, **settings)
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
     deliver(formats.plan_text(made, kind, shown, quiet=quiet, verbose=verbose), output, force=force)
     reasons = _refusals(made, limits)
@@ -65,46 +65,17 @@ def _make(scenario: str, **settings: Any) -> dict[str, Any]:
     from costsim.plan import plan as make
 
     text = read_stdin_text() if scenario == "-" else None
-    return make(scenario, stdin_text=text, **settings).to_dict()
+    made: dict[str, Any] = make(scenario, stdin_text=text, **settings).to_dict()
+    return made
 
 
-def _limits(max_cost: str | None, max_days: str | None) -> list[tuple[str, str, float]]:
-    """The limits given: option, the path it bounds, and its value.
-
-    Raises:
-        InputError: one is no amount of money or no time.
-    """
-    if max_cost is None and max_days is None:
-        return []
-    from costsim.inputs import units
-    from costsim.inputs.kinds import Kind
-
-    given = (
-        ("--max-cost", "cost.total_usd", max_cost, Kind(units.USD, bare=True)),
-        ("--max-days", "run.wall_clock_days", max_days, Kind(units.TIME, unit="days", bare=True)),
-    )
-    return [(option, path, _amount(option, text, kind)) for option, path, text, kind in given if text is not None]
-
-
-def _amount(option: str, text: str, kind: Any) -> float:
-    from dataclasses import replace
-
-    from costsim.errors import InputError
-    from costsim.inputs.quantity import parse
-
-    try:
-        return float(parse(text, kind))  # type: ignore[arg-type]  # a kind without ranges gives a number
-    except InputError as error:
-        raise InputError([replace(problem, path=option) for problem in error.problems]) from error
-
-
-def _refusals(made: dict[str, Any], limits: list[tuple[str, str, float]]) -> list[str]:
+def _refusals(made: dict[str, Any], limits: tuple[float | None, ...]) -> list[str]:
     from costsim.render.figures import Figures, short, unit_of
 
     figures = Figures(made)
     reasons = [] if figures.get("memory.fits") is not False else ["it does not fit in memory"]
-    for option, path, limit in limits:
+    for (option, path), limit in zip(_LIMITS.items(), limits, strict=True):
         value = figures.value(path)
-        if value is not None and value > limit:
+        if value is not None and limit is not None and value > limit:
             reasons.append(f"{figures.number(path)} is over {option} {short(limit, unit_of(path))}")
     return reasons

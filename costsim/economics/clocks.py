@@ -40,11 +40,11 @@ class FundingTerms:
     """What pays for the programme until it earns.
 
     Attributes:
-        cash: at the start, USD.
+        cash: at the start, USD; None where it is not said: then there is no runway to tell.
         debt: a loan; None without one.
     """
 
-    cash: Num
+    cash: Num | None
     debt: DebtTerms | None = None
 
 
@@ -70,28 +70,28 @@ def payoff_months(simple_payback: Num) -> Num:
     source="cash at the end of each month, within the month in proportion",
     better="higher",
 )
-def runway_months(flow: CashFlow, funding: FundingTerms) -> Num:
+def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Num:
     """Months until the money is spent or the debt falls due unpaid; +inf if neither happens in the flow's time.
 
     Args:
         flow: long enough to see the debt fall due.
-        funding: cash and debt.
+        cash: at the start, USD.
+        debt: a loan.
     """
-    months = flow.cost.shape[-1]
-    ends = np.arange(1, months + 1, dtype=np.float64)
-    if funding.debt is None:
-        return _first_below_zero(by_month(funding.cash) + np.cumsum(flow.net, axis=-1), funding.cash)
-    share, due = by_month(funding.debt.share), by_month(funding.debt.due)
+    ends = np.arange(1, flow.cost.shape[-1] + 1, dtype=np.float64)
+    if debt is None:
+        return _first_below_zero(by_month(cash) + np.cumsum(flow.net, axis=-1), cash)
+    share, due = by_month(debt.share), by_month(debt.due)
     drawn = np.where(ends - 1 < due, flow.cost * share, 0.0)
     owed = np.cumsum(drawn, axis=-1)
     # A month's interest is on what was owed when it began, as long as the loan runs.
-    interest = (owed - drawn) * by_month(funding.debt.rate) / 12 * np.clip(due - (ends - 1), 0.0, 1.0)
-    level = by_month(funding.cash) + np.cumsum(flow.net + drawn - interest, axis=-1)
+    interest = (owed - drawn) * by_month(debt.rate) / 12 * np.clip(due - (ends - 1), 0.0, 1.0)
+    level = by_month(cash) + np.cumsum(flow.net + drawn - interest, axis=-1)
     repaid = level - np.where(ends >= due, owed[..., -1:], 0.0)
     falls_due = (ends >= due) & (ends - 1 < due)
     unpaid = (falls_due & (repaid < 0)).any(axis=-1)
-    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), funding.cash)
-    spent_after = _first_below_zero(repaid, funding.cash)
+    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash)
+    spent_after = _first_below_zero(repaid, cash)
     runway: Num = np.minimum(spent_before, np.where(unpaid, due[..., 0], spent_after))[()]
     return runway
 
@@ -121,6 +121,13 @@ def regime(payoff: Num, runway: Num) -> Num:
     return code
 
 
+def clocks_obstacle(funding: FundingTerms) -> str:
+    """Why there are no clocks, in words; empty if there are: then `clocks_section` holds."""
+    return (
+        "clocks: give finance.cash, the money at the start, to see until when it lasts" if funding.cash is None else ""
+    )
+
+
 def clocks_section(flow: CashFlow, simple_payback: Num, funding: FundingTerms) -> dict[str, Num]:
     """Make the ``clocks`` section.
 
@@ -130,9 +137,14 @@ def clocks_section(flow: CashFlow, simple_payback: Num, funding: FundingTerms) -
         flow: by `cohort.cash_flow`.
         simple_payback: ``payback.months``.
         funding: cash and debt.
+
+    Raises:
+        ValueError: there is an obstacle, see `clocks_obstacle`.
     """
+    if funding.cash is None:
+        raise ValueError(clocks_obstacle(funding))
     payoff = payoff_months(simple_payback)
-    runway = runway_months(flow, funding)
+    runway = runway_months(flow, funding.cash, funding.debt)
     code = regime(payoff, runway)
     return {
         "clocks.payoff_months": payoff,

@@ -33,7 +33,7 @@ class LogisticRamp:
 
 @dataclass(frozen=True)
 class BassRamp:
-    """Demand as a share of its peak: Bass diffusion with innovation ``p`` and imitation ``q``, both per year."""
+    """Demand as a share of its peak: Bass diffusion with innovation ``p`` and imitation ``q``, both per month."""
 
     p: Num
     q: Num
@@ -206,7 +206,7 @@ def ramp_share(ramp: LogisticRamp | BassRamp, age_months: Flows) -> Flows:
         score = (age_months - by_month(ramp.midpoint)) / by_month(ramp.width)
         return 1.0 / (1.0 + np.exp(-np.clip(score, -700.0, 700.0)))
     p, q = by_month(ramp.p), by_month(ramp.q)
-    decay = np.exp(-(p + q) * age_months / 12)
+    decay = np.exp(-(p + q) * age_months)
     return np.asarray((1.0 - decay) / (1.0 + q / p * decay))
 
 

@@ -28,10 +28,11 @@ def by_month(value: Num) -> Flows:
 
 
 def divide(numerator: Num, denominator: Num, otherwise: float) -> Num:
-    """Quotient where the denominator is positive, else ``otherwise``."""
+    """Quotient where the denominator is positive, else ``otherwise``; +inf where it is too large for a number."""
     bottom = np.asarray(denominator, dtype=np.float64)
     safe = np.where(bottom > 0, bottom, 1.0)
-    quotient: Num = np.where(bottom > 0, numerator / safe, otherwise)[()]
+    with np.errstate(over="ignore"):
+        quotient: Num = np.where(bottom > 0, numerator / safe, otherwise)[()]
     return quotient
 
 

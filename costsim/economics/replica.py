@@ -50,10 +50,10 @@ class ServedModel:
     experts_per_token: float
     layers: float
     hidden_size: float
-    kv_elements_per_token: float
+    kv_elements_per_token: Num
     kv_heads: float
-    decode_attention_flops: float
-    prefill_attention_flops: float
+    decode_attention_flops: Num
+    prefill_attention_flops: Num
     weight_bytes: float
     expert_weight_bytes: float
     kv_bytes: float

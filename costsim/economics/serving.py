@@ -94,6 +94,11 @@ def batch_size(promised: Num, capacity: Num) -> Num:
     return np.maximum(1.0, np.minimum(promised, capacity))
 
 
+def measured_batch(rate: Num, terms: ServingTerms) -> Num:
+    """Sequences of a replica whose output rate was measured at the promised speed: each user takes their share."""
+    return np.maximum(1.0, rate * terms.accelerators_per_replica / terms.speed)
+
+
 @declare(
     "serving.bound_by",
     label="bound by",
@@ -200,12 +205,14 @@ def serving_section(model: ServedModel, chip: ServingChip, roofline: Roofline, t
     promised = largest_batch(times, model, prefill / terms.output_tokens, 1.0 / terms.speed)
     batch = batch_size(promised, kv_capacity(model, chip, roofline, terms))
     step = step_seconds(times, model, batch)
+    code = bound_by(times, model, batch, promised, terms)
     rate = output_rate(step, prefill, batch, terms)
     if terms.measured_tokens_per_second is not None:
-        # The measurement sets the speed of the whole; the roofline keeps the split between prefill and decode.
+        # The measurement sets the pace of the whole; the roofline only splits time between prefill and decode.
         slow = rate / terms.measured_tokens_per_second
-        per_token, prefill, step = per_token * slow, prefill * slow, step * slow
         rate = terms.measured_tokens_per_second
+        measured = measured_batch(rate, terms)
+        per_token, prefill, step, batch = per_token * slow, prefill * slow, step * slow * measured / batch, measured
     interval = token_interval_seconds(step, prefill, batch, terms.output_tokens)
     price_in = usd_per_million(per_token, terms)
     return {
@@ -214,7 +221,7 @@ def serving_section(model: ServedModel, chip: ServingChip, roofline: Roofline, t
         "serving.usd_per_million_cached_input_tokens": price_in * terms.cached_cost,
         "serving.usd_per_million_output_tokens": usd_per_million(step / batch, terms),
         "serving.batch": batch,
-        "serving.bound_by": bound_by(times, model, batch, promised, terms),
+        "serving.bound_by": code,
         "serving.tokens_per_second_per_user": user_speed(interval),
         "serving.step_seconds": step,
         "serving.prefill_seconds": prefill,

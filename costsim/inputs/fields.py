@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.kinds import FieldError, Kind, nearest, shown
-from costsim.inputs.source import Path, Source, dotted
+from costsim.inputs.source import Path, Source, dotted, split
 
 __all__ = ["ByShape", "Date", "FieldError", "Items", "Strict", "validate"]
 
@@ -25,7 +25,9 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 class Strict(pydantic.BaseModel):
     """Base of every model of an input file: immutable, no unknown keys, no conversions, no infinities."""
 
-    model_config = pydantic.ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, str_max_length=10_000
+    )
 
 
 class _DateMark:
@@ -38,8 +40,10 @@ class _DateMark:
             try:
                 return datetime.date.fromisoformat(value)
             except ValueError:
-                raise FieldError(f"{shown(value)} is no day of the calendar", allowed="year-month-day") from None
-        raise FieldError(f"{shown(value)} is no date", allowed="a date such as 2024-02-01")
+                raise FieldError(
+                    f"{shown(value)} is no day of the calendar", allowed="expected year-month-day"
+                ) from None
+        raise FieldError(f"{shown(value)} is no date", allowed="expected a date such as 2024-02-01")
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -81,17 +85,13 @@ class ByShape:
                 by_shape.setdefault(shape, []).append((tag, member))
 
         def choose(value: Any) -> str | None:
-            candidates = by_shape.get(_shape(value)) or by_shape.get(
-                "model" if isinstance(value, pydantic.BaseModel) else "", []
-            )
-            return next(
-                (tag for tag, member in candidates if _has_keys(member, value)),
-                candidates[0][0] if candidates else None,
-            )
+            candidates = by_shape.get(_shape(value), [])
+            fitting = [tag for tag, member in candidates if _has_keys(member, value)]
+            return fitting[0] if fitting else candidates[0][0] if candidates else None
 
-        message = self.allowed or " or ".join(sorted(by_shape))
+        words = self.allowed or f"expected {' or '.join(shape for shape in by_shape if shape not in ('null', 'model'))}"
         return core_schema.tagged_union_schema(
-            choices, choose, custom_error_type="shape", custom_error_message=message.replace("{", "(").replace("}", ")")
+            choices, choose, custom_error_type="shape", custom_error_message=words.replace("{", "(").replace("}", ")")
         )
 
 
@@ -114,7 +114,7 @@ def _shapes(member: Any) -> tuple[str, ...]:
     """The shapes that a member of a union can read."""
     for mark in getattr(member, "__metadata__", ()):
         if isinstance(mark, Kind):
-            return ("text", "number", "null-like", "range") if mark.ranges else ("text", "number")
+            return ("text", "number", "range") if mark.ranges else ("text", "number")
         if isinstance(mark, _DateMark):
             return ("text",)
     if get_origin(member) is Annotated:
@@ -136,7 +136,7 @@ def _has_keys(member: Any, value: object) -> bool:
     models = _models(member)
     if len(models) != 1 or not isinstance(value, Mapping):
         return True
-    return all(name in value for name, info in models[0].model_fields.items() if info.is_required())
+    return all((info.alias or name) in value for name, info in models[0].model_fields.items() if info.is_required())
 
 
 def validate(model: type[Model], source: Source, prefix: str = "") -> Model:
@@ -153,20 +153,30 @@ def validate(model: type[Model], source: Source, prefix: str = "") -> Model:
     try:
         return model.model_validate(source.value)
     except pydantic.ValidationError as error:
-        # Only what is asked for: pydantic's own messages would link to its website and repeat the input.
-        details = error.errors(include_url=False)
-        problems = [problem for detail in details for problem in _problems(detail, model, source, prefix)]
+        details: list[Any] = error.errors(include_url=False)
+    places = [(*_order(detail, source), index) for index, detail in enumerate(details)]
+    chosen = [details[index] for *_, index in sorted(places)[:MAX_PROBLEMS]]
+    problems = [problem for detail in chosen for problem in _problems(detail, model, source, prefix)]
     problems.sort(key=lambda problem: (problem.file != source.file, problem.file, problem.line, problem.column))
-    if len(problems) > MAX_PROBLEMS:
-        more = Problem(f"and {len(problems) - MAX_PROBLEMS} more problems", file=source.file)
-        problems = [*problems[:MAX_PROBLEMS], more]
-    raise InputError(problems) from None
+    if len(details) > MAX_PROBLEMS:
+        problems.append(Problem(f"and {len(details) - MAX_PROBLEMS:,} more problems", file=source.file))
+    raise InputError(problems)
+
+
+def _order(detail: Mapping[str, Any], source: Source) -> tuple[bool, str, int, int]:
+    """Sorts pydantic's errors as their places: those of the file itself first."""
+    place = source.position(_real_path(detail["loc"], source.value, _is_about_key(detail)))
+    return place.file != source.file, place.file, place.line, place.column
+
+
+def _is_about_key(detail: Mapping[str, Any]) -> bool:
+    return detail["type"] in ("missing", "extra_forbidden")
 
 
 def _problems(detail: Mapping[str, Any], model: type[pydantic.BaseModel], source: Source, prefix: str) -> list[Problem]:
     """Our problems of one of pydantic's errors."""
     kind, value = detail["type"], detail.get("input")
-    path = _real_path(detail["loc"], source.value, kind in ("missing", "extra_forbidden"))
+    path = _real_path(detail["loc"], source.value, _is_about_key(detail))
     named = f"{prefix}." if prefix and path else prefix
 
     def at(path: Path, message: str, allowed: str = "", suggestion: str = "", key: bool = False) -> Problem:
@@ -182,14 +192,23 @@ def _problems(detail: Mapping[str, Any], model: type[pydantic.BaseModel], source
         return [at(path, "unknown key", "" if suggestion else allowed, suggestion, key=True)]
     failure = detail.get("ctx", {}).get("error")
     if isinstance(failure, FieldError):
-        return [at((*path, *_split(p.path)), p.message, p.allowed, p.suggestion) for p in failure.problems]
+        return [at((*path, *split(p.path)), p.message, p.allowed, p.suggestion) for p in failure.problems]
     if kind == "literal_error":
-        accepted = re.findall(r"'((?:[^'\\]|\\.)*)'", detail["ctx"]["expected"])
-        suggestion = nearest(str(value), accepted) if isinstance(value, str) else ""
+        accepted = [text or number for text, number in _LITERALS.findall(detail["ctx"]["expected"])]
+        suggestion = nearest(value, accepted) if isinstance(value, str) else ""
         return [at(path, f"{shown(value)} is not accepted", f"one of {', '.join(accepted)}", suggestion)]
+    if kind.startswith("union_tag"):
+        key = str(detail["ctx"]["discriminator"]).strip("'")
+        tags = _tags(_models_at(model, path), key)
+        allowed = f"one of {', '.join(tags)}"
+        if "tag" not in detail["ctx"]:
+            return [at((*path, key), "this key is missing", allowed)]
+        tag = str(detail["ctx"]["tag"])
+        return [at((*path, key), f"{shown(tag)} is not accepted", allowed, nearest(tag, tags))]
     return [at(path, *_plain_words(kind, detail, value))]
 
 
+_LITERALS = re.compile(r"'((?:[^'\\]|\\.)*)'|([0-9]+)")
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -210,12 +229,8 @@ def _plain_words(kind: str, detail: Mapping[str, Any], value: object) -> tuple[s
         return f"{shown(value)} is not {_EXPECTED[kind]}", ""
     if kind == "shape":
         return f"{shown(value)} is not accepted here", str(detail["msg"])
-    if kind.startswith("union_tag"):
-        tags = detail["ctx"].get("expected_tags", "").replace("'", "")
-        key = str(detail["ctx"]["discriminator"]).replace("'", "")
-        found = detail["ctx"].get("tag")
-        message = f"{key} {shown(found)} is not accepted" if found is not None else f"the key '{key}' is missing"
-        return message, f"{key} is one of {tags}" if tags else ""
+    if kind == "string_too_long":
+        return f"a text of {len(str(value)):,} characters", f"at most {detail['ctx']['max_length']:,}"
     if kind == "value_error":
         return str(detail["ctx"]["error"]), ""
     return f"{shown(value)}: {detail['msg'][:1].lower()}{detail['msg'][1:]}", ""
@@ -235,10 +250,6 @@ def _real_path(loc: Iterable[str | int], value: Any, last_is_absent: bool) -> Pa
     return tuple(path)
 
 
-def _split(path: str) -> Path:
-    return tuple(int(part) if part.isascii() and part.isdigit() else part for part in path.split(".")) if path else ()
-
-
 def _models(annotation: Any) -> list[type[pydantic.BaseModel]]:
     """The models named anywhere in a type."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
@@ -254,6 +265,12 @@ def _models_at(model: type[pydantic.BaseModel], path: Path) -> list[type[pydanti
         if fields:
             models = [found for info in fields for found in _models(info.annotation)]
     return models
+
+
+def _tags(models: Iterable[type[pydantic.BaseModel]], key: str) -> list[str]:
+    """What the discriminating key of a union's members may say."""
+    fields = [model.model_fields[key] for model in models if key in model.model_fields]
+    return list(dict.fromkeys(str(tag) for info in fields for tag in get_args(info.annotation)))
 
 
 def _names(models: Iterable[type[pydantic.BaseModel]]) -> list[str]:

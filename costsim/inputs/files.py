@@ -14,12 +14,13 @@ MAX_BYTES = 2**20
 STDIN = "<stdin>"
 
 
-def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
+def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES, label: str = "") -> str:
     """The text of a regular file.
 
     Args:
         path: the file; ``-`` is standard input.
         limit: greatest size in bytes; checked before anything is read.
+        label: what messages call it; default its path.
 
     Raises:
         InputError: it is missing, unreadable, no regular file, too large, or not UTF-8.
@@ -27,24 +28,27 @@ def read_text(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> str:
     name = os.fspath(path)
     if name == "-":
         return read_stdin_text(limit)
+    called = label or _printable(name)
     try:
         # Not blocking: opening a pipe that nobody writes to would wait for ever.
         handle = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise InputError(Problem("no such file", file=_printable(name), suggestion=_neighbour(name))) from None
+        raise InputError(Problem("no such file", file=called, suggestion=_neighbour(name))) from None
     except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be read: {_reason(error)}", file=_printable(name))) from None
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
+        raise InputError(Problem(f"cannot be read: {_reason(error)}", file=called)) from None
+    try:
+        found = os.fstat(handle)
         if stat.S_ISDIR(found.st_mode):
-            raise InputError(Problem("is a folder", file=_printable(name), allowed="a file"))
+            raise InputError(Problem("is a folder", file=called, allowed="expected a file"))
         if not stat.S_ISREG(found.st_mode):
-            raise InputError(Problem("is not a regular file", file=_printable(name), allowed="a file, or - for a pipe"))
-        try:
+            raise InputError(Problem("is not a regular file", file=called, allowed="expected a file, or - for a pipe"))
+        with os.fdopen(handle, "rb", closefd=False) as file:
             data = b"" if found.st_size > limit else file.read(limit + 1)
-        except OSError as error:
-            raise InputError(Problem(f"cannot be read: {_reason(error)}", file=_printable(name))) from None
-    return _decode(data, _printable(name), limit, size=max(found.st_size, len(data)))
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read: {_reason(error)}", file=called)) from None
+    finally:
+        os.close(handle)
+    return _decode(data, called, limit, size=max(found.st_size, len(data)))
 
 
 def read_stdin_text(limit: int = MAX_BYTES) -> str:
@@ -71,7 +75,7 @@ def _decode(data: bytes, name: str, limit: int, size: int) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
-        raise InputError(Problem("is not UTF-8 text", "", name, line, column, allowed="UTF-8")) from None
+        raise InputError(Problem("is not UTF-8 text", "", name, line, column, allowed="expected UTF-8")) from None
 
 
 def _reason(error: Exception) -> str:

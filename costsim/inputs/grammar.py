@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 from costsim.inputs import units
 from costsim.inputs.distributions import read_distribution, within
@@ -25,11 +26,11 @@ MAX_TEXT = 200
 LARGEST, SMALLEST = 1e40, 1e-40
 """No quantity of this domain lies outside; products of a few of them stay far from the limits of a float."""
 
-_NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,3}))?(?![0-9.,_'])")
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,9}))?(?![0-9.,_'])")
 _TO = re.compile(r"\s+to\s+")
 _PER = re.compile(r"\s*(?:/|\bper\b)\s*")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[,_' ][0-9]{3})+(?![0-9])")
-_DASHED = re.compile(r"([0-9.]+[^-–—]*?)\s*(?:-|–|—|\.\.+)\s*([0-9].*)", re.DOTALL)
+_DASHED = re.compile(r"([0-9.]+[^-–—]*?)\s*(?:-|–|—|\.\.+)\s*([0-9][^-–—]*)")
 _EXPONENT = {10.0**power: power for power in range(-30, 31)}
 
 
@@ -59,7 +60,7 @@ def _read_number(value: object, kind: Kind) -> float:
     """Read one number, with or without unit."""
     if isinstance(value, str):
         return _read_point(_tidy(value, kind), kind)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise kind.refusal(f"{shown(value)} is not {kind.dimension.noun}")
     if not kind.takes_bare:
         raise kind.refusal(f"{shown(value)} needs a unit", f"{value} {kind.own_unit}")
@@ -77,7 +78,9 @@ def _tidy(text: str, kind: Kind) -> str:
     text = text.strip()
     if grouped := _GROUPED.match(text):
         plain = re.sub(r"[,_' ]", "", grouped[0]) + text[grouped.end() :]
-        raise kind.refusal(f"{shown(text)} has separators between its digits", plain, "digits without separators")
+        raise kind.refusal(
+            f"{shown(text)} has separators between its digits", plain, "expected digits without separators"
+        )
     return text
 
 
@@ -94,16 +97,26 @@ def _read_interval(ends: list[str], kind: Kind) -> Range:
     first = _read_point(_with_unit(low, high, kind), kind)
     last = _read_point(_with_unit(high, low, kind), kind)
     if first > last:
-        raise kind.refusal(f"{shown(text)} runs from high to low", f"{high} to {low}", "the lower end first")
+        raise kind.refusal(f"{shown(text)} runs from high to low", _swapped(low, high), "expected the lower end first")
     fraction = kind.dimension is units.FRACTION
     return within(kind, Range.interval(first, last, fraction, kind.lower, kind.upper), shown(text))
+
+
+def _swapped(low: str, high: str) -> str:
+    """The interval with its ends exchanged."""
+    number = _NUMBER.match(high)
+    if number and _NUMBER.fullmatch(low):
+        return f"{number[0]} to {low}{high[number.end() :]}"
+    return f"{high} to {low}"
 
 
 def _with_unit(side: str, other: str, kind: Kind) -> str:
     """A side of an interval, with the other side's unit if it has none of its own."""
     match, lender = _NUMBER.match(side), _NUMBER.match(other)
-    if not (match and lender):
-        return side
+    if not lender:
+        raise _not_a_number(other, kind)
+    if not match:
+        raise _not_a_number(side, kind)
     suffix, lent = side[match.end() :].strip(), other[lender.end() :].strip()
     if not suffix:
         return f"{match[0]} {lent}"
@@ -118,11 +131,14 @@ def _convert(text: str, kind: Kind) -> float:
     if not match:
         raise _not_a_number(text, kind)
     unit = _PER.sub("/", text[match.end() :].strip())
+    count, found = 1.0, kind.dimension.find(unit, kind.bare)
     every = _NUMBER.match(unit, 1) if kind.dimension is units.EVENT_RATE and unit.startswith("/") else None
-    count = float(every[0]) if every else 1.0
-    found = kind.dimension.find("/" + unit[every.end() :].strip() if every else unit, kind.bare)
-    if found is None or count <= 0:
+    if every and (span := units.TIME.find(unit[every.end() :].strip())):
+        count, found = float(every[0]), (0, units.HOUR / span[1])
+    if found is None:
         raise _unknown_unit(text, unit, kind)
+    if not count > 0:
+        raise kind.refusal(f"{shown(text)} is no rate")
     power, factor = found
     bare = unit in ("", *MAGNITUDES) and unit not in kind.dimension.units
     own = factor if bare else kind.dimension.units.get(kind.own_unit, 1.0)
@@ -158,20 +174,27 @@ def _finite(compute: Callable[[], float], written: object) -> float:
 
 
 def _bounded(number: float, written: object, kind: Kind) -> float:
-    """The number; an ``int`` if it must be whole.
+    """The number; an ``int`` if it is a count.
 
     Raises:
         FieldError: it is out of bounds, or not whole.
     """
     if number < kind.lower or number > kind.upper or (kind.above and number == kind.lower):
-        meant = f"{number:g}%" if kind.dimension in (units.FRACTION, units.RATE) and 1 < number <= 100 else ""
-        raise kind.refusal(f"{shown(written)} is out of bounds", "" if "%" in str(written) else meant, kind.bounds())
+        raise kind.refusal(f"{shown(written)} is out of bounds", _meant(number, str(written), kind), kind.bounds())
     if not kind.whole:
         return number
     whole = round(number)
     if abs(number - whole) > 1e-12 * abs(number):
-        raise kind.refusal(f"{shown(written)} is not a whole number", allowed="a whole number")
-    return whole
+        raise kind.refusal(f"{shown(written)} is not a whole number", allowed="expected a whole number")
+    return whole if kind.dimension is units.COUNT else float(whole)
+
+
+def _meant(number: float, written: str, kind: Kind) -> str:
+    """What was probably meant by a number out of bounds: 25 for 25%, or ``m`` for million."""
+    if kind.dimension in (units.FRACTION, units.RATE) and 1 < number <= 100 and "%" not in written:
+        return f"{number:g}%"
+    milli = re.fullmatch(r"([0-9.]+) ?m\b(.*)", written) if kind.whole else None
+    return f"{milli[1]}M{milli[2]}" if milli else ""
 
 
 def _not_a_number(text: str, kind: Kind) -> FieldError:

@@ -121,14 +121,12 @@ def _falcon(k: Keys) -> Architecture:
 
 def _mpt(k: Keys) -> Architecture:
     hidden = k.count("d_model")
-    ratio = k.values.get("expansion_ratio", 4)
-    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 100:
-        k.wrong("expansion_ratio", "must be a number between 0 and 100")
-        ratio = 4
+    if k.values.get("expansion_ratio", 4) != 4:
+        k.wrong("expansion_ratio", "Transformers builds a feed-forward layer of 4 hidden sizes whatever it says", "4")
     options = k.values.get("attn_config") or {}
     if not isinstance(options, dict) or options.get("qk_ln") or options.get("attn_type") == "multiquery_attention":
         k.wrong("attn_config", "only multi-head attention without query-key normalisation is modelled")
-    a = _classic(k, k.count("n_layers"), hidden, k.count("n_heads"), int(ratio * hidden))
+    a = _classic(k, k.count("n_layers"), hidden, k.count("n_heads"), 4 * hidden)
     return replace(a, biases=Biases(), norm_bias=False)  # Transformers builds it without biases whatever no_bias says
 
 

@@ -8,14 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from costsim.errors import InputError, Problem
+from costsim.inputs.files import read_text
 from costsim.inputs.hf_classic import CLASSIC
 from costsim.inputs.hf_families import GATED
 from costsim.inputs.hf_keys import Keys, kind_of
+from costsim.inputs.kinds import nearest, shown
 from costsim.training.architecture import Architecture
 from costsim.training.shape import inconsistencies
 
 FAMILIES = dict(sorted({**CLASSIC, **GATED}.items()))
-MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
 NESTED = ("text_config", "language_config", "llm_config")
 TEXT_PART = {"gemma3": "gemma3_text", "llama4": "llama4_text"}
@@ -34,7 +35,7 @@ def import_config(path: Path) -> tuple[Architecture, str, list[str]]:
         InputError: the file cannot be read, is not JSON, is of an unknown model type, or lacks a key; all problems of
             its keys are told at once, each with the file and the key.
     """
-    values = parse_json(_read(path), str(path))
+    values = parse_json(read_text(path), str(path))
     keys, notes = _text_part(values, str(path))
     family = _family(keys)
     a = FAMILIES[family](keys)
@@ -46,9 +47,8 @@ def import_config(path: Path) -> tuple[Architecture, str, list[str]]:
         listed = ", ".join(f"{name} {value}" for name, value in keys.defaulted.items())
         notes.append(f"{path.name}: omitted, so at Hugging Face's default for {family}: {listed}")
     if a.multi_token_prediction:
-        notes.append(
-            f"{path.name}: {a.multi_token_prediction} multi-token prediction module is trained and not counted"
-        )
+        count = a.multi_token_prediction
+        notes.append(f"{path.name}: prediction modules ({count}) are counted in FLOPs, not in parameters")
     return a, path.parent.name if path.stem == "config" and path.parent.name else path.stem, notes
 
 
@@ -73,35 +73,13 @@ def parse_json(text: str, file: str) -> Mapping[str, object]:
     return value
 
 
-def _read(path: Path) -> str:
-    """Text of a file of bearable size.
-
-    Raises:
-        InputError: it is missing, not a plain file, too large, or not UTF-8.
-    """
-    try:
-        if not path.is_file():
-            raise InputError(Problem("is not a file" if path.exists() else "no such file", file=str(path)))
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InputError(Problem(f"is larger than {MAX_BYTES} bytes", file=str(path)))
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(Problem("is not UTF-8 text", file=str(path))) from None
-    except (OSError, ValueError) as error:
-        raise InputError(
-            Problem(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=str(path))
-        ) from None
-
-
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """An object, if no key is there twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"key {twice[:60]!r} is there twice")
+        raise ValueError(f"the key {shown(twice)} is there twice")
     return values
 
 
@@ -149,9 +127,6 @@ def _family(keys: Keys) -> str:
         problem = Problem(f"must be text, not {kind_of(value)}", f"{keys.prefix}model_type", keys.file, allowed=allowed)
         raise InputError(problem)
     if value not in FAMILIES:
-        from difflib import get_close_matches
-
-        near = get_close_matches(value, FAMILIES, 1)
-        problem = Problem(f"unknown model type {value[:60]!r}", f"{keys.prefix}model_type", keys.file, allowed=allowed)
-        raise InputError(replace(problem, suggestion=near[0] if near else ""))
+        problem = Problem(f"unknown model type {shown(value)}", f"{keys.prefix}model_type", keys.file, allowed=allowed)
+        raise InputError(replace(problem, suggestion=nearest(value, FAMILIES)))
     return value

@@ -137,7 +137,7 @@ def _granite(k: Keys) -> Architecture:
 
 def _glm4(k: Keys) -> Architecture:
     a = decoder(k, kv_heads=2, default_head_size=128)
-    return replace(a, biases=attention_bias(k, default=False, output=False), norms_per_layer=4)
+    return replace(a, biases=attention_bias(k, default=True, output=False), norms_per_layer=4)
 
 
 def _latent(k: Keys) -> Attention:
@@ -153,33 +153,40 @@ def _latent(k: Keys) -> Attention:
     )
 
 
-def _shared_experts(k: Keys) -> Experts | None:
+def _shared_experts(k: Keys, routed: int, size: int, shared: int, dense: int, active: int | None = 8) -> Experts | None:
     """Experts of DeepSeek and GLM: leading dense layers, then routed experts and shared ones of the same width."""
-    if not (routed := k.optional("n_routed_experts")):
+    if not (routed := k.optional("n_routed_experts", default=routed)):
         return None
     if k.count("moe_layer_freq", derived=1) != 1:
         k.wrong("moe_layer_freq", "only 1 is modelled: experts in every layer after the dense ones")
-    size, shared = k.count("moe_intermediate_size"), k.optional("n_shared_experts")
-    dense = k.count("first_k_dense_replace", derived=0, least=0)
-    active = k.count("num_experts_per_tok")
+    size = k.count("moe_intermediate_size", default=size)
+    shared = k.optional("n_shared_experts", default=shared)
+    dense = k.count("first_k_dense_replace", default=dense, least=0)
+    active = k.count("num_experts_per_tok", default=active)
     return Experts(routed, active, size, shared, size if shared else 0, dense)
 
 
-def _deepseek(k: Keys) -> Architecture:
+def _deepseek(k: Keys, experts: Experts | None) -> Architecture:
     attention = _latent(k)
-    head = attention.nope_size + attention.rope_size or 1
-    a = decoder(replace(k, values={**k.values, "head_dim": head}))
+    a = decoder(replace(k, values={**k.values, "head_dim": attention.nope_size + attention.rope_size or 1}))
     modules = k.optional("num_nextn_predict_layers")
-    return replace(a, attention=attention, experts=_shared_experts(k), multi_token_prediction=modules)
+    return replace(a, attention=attention, experts=experts, multi_token_prediction=modules)
+
+
+def _deepseek_v2(k: Keys) -> Architecture:
+    return _deepseek(k, _shared_experts(k, routed=64, size=1407, shared=2, dense=0, active=None))
+
+
+def _deepseek_v3(k: Keys) -> Architecture:
+    return _deepseek(k, _shared_experts(k, routed=256, size=2048, shared=1, dense=3))
 
 
 def _glm4_moe(k: Keys) -> Architecture:
-    a = decoder(k, kv_heads=8)
     return replace(
-        a,
+        decoder(k, kv_heads=8),
         biases=attention_bias(k, output=False),
         qk_norm="head" if k.flag("use_qk_norm", default=False) else "none",
-        experts=_shared_experts(k),
+        experts=_shared_experts(k, routed=128, size=1408, shared=1, dense=1),
         multi_token_prediction=k.optional("num_nextn_predict_layers"),
     )
 
@@ -273,8 +280,8 @@ def _stablelm(k: Keys) -> Architecture:
 GATED: Final[dict[str, Callable[[Keys], Architecture]]] = {
     "cohere": _cohere,
     "cohere2": _cohere2,
-    "deepseek_v2": _deepseek,
-    "deepseek_v3": _deepseek,
+    "deepseek_v2": _deepseek_v2,
+    "deepseek_v3": _deepseek_v3,
     "gemma": _gemma,
     "gemma2": _gemma2,
     "gemma3_text": _gemma3,
@@ -283,7 +290,7 @@ GATED: Final[dict[str, Callable[[Keys], Architecture]]] = {
     "gpt_oss": _gpt_oss,
     "granite": _granite,
     "granitemoe": _granite_moe,
-    "kimi_k2": _deepseek,
+    "kimi_k2": _deepseek_v3,
     "llama": _llama,
     "llama4_text": _llama4,
     "mistral": _mistral,

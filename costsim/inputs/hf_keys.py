@@ -122,7 +122,7 @@ def decoder(
 
 def head_size(k: Keys, hidden: int, heads: int, default: int | None = None) -> int:
     """``head_dim``, or the family's default, or the hidden size shared among the heads."""
-    if k.values.get("head_dim") is None and default is None and hidden % heads:
+    if k.values.get("head_dim") is None and default is None and hidden % heads and not k.problems:
         k.wrong("num_attention_heads", f"a hidden size of {hidden} cannot be shared by {heads} heads, and no head_dim")
         return 1
     return k.count("head_dim", default=default, derived=None if default else hidden // heads)

@@ -48,7 +48,9 @@ def shown(value: object, limit: int = 60) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    text = str(value)
+    if isinstance(value, int) and abs(value) >= 10**limit:
+        return "a number of too many digits"  # which Python may refuse to print
+    text = "".join(character if character.isprintable() else "?" for character in str(value)[: limit + 1])
     return f"'{text if len(text) <= limit else text[: limit - 1] + '…'}'"
 
 
@@ -74,7 +76,7 @@ class Kind:
         lower: the least value, in ``unit``.
         upper: the greatest value.
         above: whether ``lower`` itself is refused.
-        whole: whether it must be a whole number; the value is then an ``int``.
+        whole: whether it must be a whole number; a count is then an ``int``.
         unit: the unit of the value inside, if it is not the dimension's base.
     """
 

@@ -11,7 +11,7 @@ import pydantic
 from costsim.inputs import catalogue, yaml_source
 from costsim.inputs.fields import FieldError, Items, Strict, validate
 from costsim.inputs.quantity import AnyNumber, Count, Flop, Fraction, PlainNumber, PositiveNumber, Tokens
-from costsim.inputs.sourced import Fact, split_sourced
+from costsim.inputs.yaml_source import Fact, Place, split_sourced
 from costsim.scaling.laws import COORDINATES, Covariance, Law, Repetition, Support, Transfer
 
 End = TypeVar("End")
@@ -70,7 +70,9 @@ class JointSpread(Strict):
             raise FieldError("coordinates are out of order", field="coordinates", allowed=", ".join(COORDINATES))
         size = len(COORDINATES)
         if len(self.matrix) != size or any(len(row) != size for row in self.matrix):
-            raise FieldError("the matrix does not fit the coordinates", field="matrix", allowed=f"{size} rows of {size}")
+            raise FieldError(
+                "the matrix does not fit the coordinates", field="matrix", allowed=f"{size} rows of {size}"
+            )
         matrix = np.array(self.matrix)
         if not np.array_equal(matrix, matrix.T):
             raise FieldError("a covariance is symmetric", field="matrix")
@@ -192,14 +194,16 @@ def read_law(source: yaml_source.Source) -> LoadedLaw:
     return LoadedLaw(spec.law(), spec, facts, source.file)
 
 
-def load_law(reference: str, relative_to: str | None = None) -> LoadedLaw:
-    """A law by catalogue name or path.
+def load_law(reference: str, relative_to: str | None = None, place: Place | None = None, path: str = "") -> LoadedLaw:
+    """Find a law.
 
     Args:
-        reference: a name such as ``besiroglu-2024``, or a path to a YAML file.
-        relative_to: the file that names it, beside which a path is looked up; default the working directory.
+        reference: a catalogue name or alias such as ``besiroglu-2024``, or the path of a YAML file.
+        relative_to: the file that names it, beside which a path is looked up; default the working folder.
+        place: where it was named, for messages.
+        path: dotted path of the field that names it.
 
     Raises:
-        InputError: there is no such law, or its file has problems.
+        InputError: there is no such law, or its file is wrong; every problem at once.
     """
-    raise NotImplementedError
+    return read_law(catalogue.find("laws", reference, relative_to or "", place, path))

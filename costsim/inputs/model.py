@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import pydantic
 
-from costsim.errors import InputError, Problem
-from costsim.inputs import units
+from costsim.errors import Problem
+from costsim.inputs import catalogue, units
 from costsim.inputs.fields import ByShape, Date, FieldError, Items, Strict, validate
+from costsim.inputs.hf_config import import_config
 from costsim.inputs.quantity import Count, Kind, PositiveNumber, format_quantity, kind_of
-from costsim.inputs.yaml_source import Fact, Source, from_mapping, read, split_sourced
+from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, read, split_sourced
 from costsim.training.architecture import Architecture, Attention, Biases, Experts, parameters
 from costsim.training.inferred import Proportions, infer_shape
 from costsim.training.shape import AttentionKind, inconsistencies
@@ -73,7 +73,7 @@ class ExpertsFields(Strict):
     active: Size
     ffn_size: Size | None = None
     shared: SizeOrZero = 0
-    shared_ffn_size: Size | None = None
+    shared_ffn_size: SizeOrZero | None = None
     dense_layers: LayersOrZero = 0
     every: Layers = 1
     router_bias: bool = False
@@ -174,7 +174,9 @@ class Model(Strict):
         assert self.hidden_size is not None
         assert self.heads is not None
         if self.head_size is None and self.attention.kind != "mla" and self.hidden_size % self.heads:
-            return [("head_size", f"this key is missing, and {self.heads} heads do not share {self.hidden_size} equally")]
+            return [
+                ("head_size", f"this key is missing, and {self.heads} heads do not share {self.hidden_size} equally")
+            ]
         return inconsistencies(self._shape())
 
     def to_architecture(self) -> Architecture:
@@ -227,3 +229,131 @@ class Model(Strict):
             experts=_experts(e, ffn) if e else None,
             multi_token_prediction=self.multi_token_prediction,
         )
+
+
+def _experts(e: ExpertsFields, ffn_size: int) -> Experts:
+    """Experts with the widths that were left to a default."""
+    width = e.ffn_size if e.ffn_size is not None else ffn_size
+    shared = (e.shared_ffn_size if e.shared_ffn_size is not None else width) if e.shared else e.shared_ffn_size or 0
+    return Experts(**{**e.model_dump(), "ffn_size": width, "shared_ffn_size": shared})
+
+
+class _ProportionsFile(Strict):
+    """The file of proportions that an inferred shape copies."""
+
+    costsim: Literal[1]
+    sources: dict[str, Any]
+    aspect: PositiveNumber
+    ffn_ratio: PositiveNumber
+    head_size: Size
+    kv_heads: Size
+    vocab_size: Size
+    small_vocab_size: Size
+    tied_below: PositiveNumber
+    active_experts: Size
+
+
+@cache
+def _proportions() -> Proportions:
+    """The shipped proportions."""
+    label, text = catalogue.data_text("inferred_shape.yaml")
+    fields = validate(_ProportionsFile, split_sourced(read(text, label))[0])
+    return Proportions(**fields.model_dump(exclude={"costsim", "sources"}))
+
+
+@cache
+def _inferred(total: int, active: int | None) -> Architecture:
+    """A shape of that size in the shipped proportions."""
+    return infer_shape(total, active, _proportions())
+
+
+class Reference(Strict):
+    """Where a fact was published.
+
+    Attributes:
+        title: of the document.
+        url: its address.
+        accessed: the day it was read.
+    """
+
+    title: str
+    url: str
+    accessed: Date
+
+
+class ModelFile(Model):
+    """A file of the catalogue of models: a shape, and where it is published.
+
+    Attributes:
+        costsim: version of the format.
+        name: catalogue name.
+        title: name for people.
+        aliases: other names it is found by.
+        sources: publications, by identifier.
+        published_parameters: the number of parameters as printed, or as the published weights have it.
+        published_active_parameters: those that a token uses, as printed.
+        note: a remark.
+    """
+
+    costsim: Literal[1]
+    name: str
+    title: str = ""
+    aliases: Items[str] = ()
+    sources: dict[str, Reference]
+    published_parameters: Count | None = None
+    published_active_parameters: Count | None = None
+    note: str = ""
+
+
+class _Written(Strict):
+    """A model written out, under the key that messages name."""
+
+    model: Model
+
+
+class LoadedModel(NamedTuple):
+    """A model ready to plan with.
+
+    Attributes:
+        architecture: its shape.
+        name: what to call it.
+        notes: what a reader of the plan should know.
+        facts: where each number comes from, by key; empty for what the scenario itself says.
+    """
+
+    architecture: Architecture
+    name: str
+    notes: list[str]
+    facts: dict[str, Fact]
+
+
+def load_model(
+    reference: str | Model | Mapping[str, Any], relative_to: str | None = None, place: Place | None = None
+) -> LoadedModel:
+    """Find a model.
+
+    Args:
+        reference: a catalogue name or alias; the path of a Hugging Face ``config.json``, of a folder that holds one, or
+            of a model file; or a model written out.
+        relative_to: the file that names it, beside which a path is looked up; default the working directory.
+        place: where it was named, for messages.
+
+    Raises:
+        InputError: there is no such model, or its file is wrong; every problem at once.
+    """
+    if isinstance(reference, Mapping):
+        reference = validate(_Written, from_mapping({"model": dict(reference)})).model
+    if isinstance(reference, Model):
+        return LoadedModel(reference.to_architecture(), "", reference.notes(), {})
+    path = Path(catalogue.resolve(reference, relative_to or ""))
+    if not catalogue.is_path(reference) or path.suffix in (".yaml", ".yml"):
+        return _from_file(catalogue.find("models", reference, relative_to or "", place, "model"))
+    architecture, name, notes = import_config(path / "config.json" if path.is_dir() else path)
+    return LoadedModel(architecture, name, notes, {})
+
+
+def _from_file(source: Source) -> LoadedModel:
+    """A model of the catalogue, or of a file of the same form."""
+    plain, facts = split_sourced(source)
+    model = validate(ModelFile, plain)
+    return LoadedModel(model.to_architecture(), model.title or model.name, model.notes(), facts)

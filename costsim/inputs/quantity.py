@@ -128,23 +128,17 @@ def format_quantity(value: float | Range, kind: Kind | Dimension) -> str:
     kind = kind if isinstance(kind, Kind) else Kind(kind, ranges=True, lower=-math.inf)
     if isinstance(value, Range):
         return _format_range(value, kind)
-    unit = kind.own_unit
-    best = _join(_digits(value), "", unit)
-    scales = [(magnitude, unit) for magnitude in "MBT" if kind.dimension.magnitudes]
     free = Kind(kind.dimension, bare=kind.bare, lower=-math.inf, unit=kind.unit)
-    for magnitude, spelling in scales or [("", spelling) for spelling in kind.dimension.display]:
-        own = kind.dimension.units.get(unit, 1.0)
-        factor = 10.0 ** MAGNITUDES.get(magnitude, 0) * kind.dimension.units.get(spelling, 1.0) / own
-        digits = _digits(value / factor)
-        text = _join(digits, magnitude, spelling)
-        if len(digits) <= 8 and (abs(value) >= factor or spelling == "%") and read(text, free) == value:
-            best = text
-    return best
-
-
-def _digits(number: float) -> str:
-    """The shortest digits that read back as the number."""
-    return repr(number).removesuffix(".0")
+    factors, own = kind.dimension.units, kind.dimension.units.get(kind.own_unit, 1.0)
+    best = (repr(value).removesuffix(".0"), "", kind.own_unit)
+    for magnitude in ("", "M", "B", "T") if kind.dimension.magnitudes else ("",):
+        for unit in kind.dimension.display or (kind.own_unit,):
+            factor = 10.0 ** MAGNITUDES.get(magnitude, 0) * factors.get(unit, 1.0) / own
+            shorter = (f"{value / factor:.10g}", magnitude, unit)
+            fits = len(shorter[0]) <= len(best[0]) and (abs(value) >= factor or unit == "%")
+            if fits and read(_join(*shorter), free) == value:
+                best = shorter
+    return _join(*best)
 
 
 def _join(digits: str, magnitude: str, unit: str) -> str:
@@ -156,19 +150,39 @@ def _join(digits: str, magnitude: str, unit: str) -> str:
 
 def _format_range(value: Range, kind: Kind) -> str:
     """A range as an interval, or as the mapping of its distribution."""
+    size = max(map(abs, value.interval90()))
 
     def point(number: float) -> str:
-        return format_quantity(float(f"{number:.12g}"), kind)
+        return format_quantity(_rounded(number, size), kind)
 
-    if value.distribution in ("lognormal", "logitnormal", "normal"):
-        free = Range(value.distribution, value.a, value.b, value.c)
-        low, high = free.interval90()
-        implied = Range.interval(low, high, kind.dimension is units.FRACTION).distribution
-        if implied == value.distribution:
-            return f"{point(low)} to {point(high)}"
-        return f"{{distribution: {value.distribution}, p5: {point(low)}, p95: {point(high)}}}"
     if value.distribution == "beta":
         return f"{{distribution: beta, alpha: {value.a:.12g}, beta: {value.b:.12g}}}"
     if value.distribution == "uniform":
         return f"{{distribution: uniform, low: {point(value.a)}, high: {point(value.b)}}}"
-    return f"{{distribution: triangular, low: {point(value.a)}, mode: {point(value.b)}, high: {point(value.c)}}}"
+    if value.distribution == "triangular":
+        return f"{{distribution: triangular, low: {point(value.a)}, mode: {point(value.b)}, high: {point(value.c)}}}"
+    low, high = (_rounded(end, size) for end in Range(value.distribution, value.a, value.b).interval90())
+    implied = Range.interval(low, high, kind.dimension is units.FRACTION)
+    if implied.distribution != value.distribution:
+        return f"{{distribution: {value.distribution}, p5: {point(low)}, p95: {point(high)}}}"
+    return _interval(low, high, implied, kind)
+
+
+def _interval(low: float, high: float, meant: Range, kind: Kind) -> str:
+    """The shortest of several texts of an interval that is read as the range that is meant."""
+    first, last = format_quantity(low, kind), format_quantity(high, kind)
+    plain = [_join(repr(end), "", kind.own_unit) for end in (low, high)]
+    free = Kind(kind.dimension, ranges=True, bare=kind.bare, lower=-math.inf, unit=kind.unit)
+    for text in (f"{first.partition(' ')[0]} to {last}", f"{first} to {last}"):
+        # Not every pair will do: what one end lacks would be the other's, as in 500 USD to 2M USD or 25% to 1.
+        try:
+            if read(text, free) == meant:
+                return text
+        except FieldError:
+            continue
+    return " to ".join(plain)
+
+
+def _rounded(number: float, size: float) -> float:
+    """The number to twelve digits; zero if it is only a rounding error of numbers of this size."""
+    return float(f"{number:.12g}") if abs(number) > 1e-12 * size else 0.0

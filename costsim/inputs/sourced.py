@@ -73,7 +73,7 @@ class _Splitter:
         if isinstance(value, dict) and "value" in value:
             return self.walk(value["value"], (*old, "value"), new, self.fact(value, old, new, fact))
         if isinstance(value, dict):
-            inner = fact if old == ("sources",) else self.inherited(value, old, new, fact)
+            inner = Fact() if old[:1] == ("sources",) else self.inherited(value, old, new, fact)
             taken = ("source", "known") if not old else ()
             return {
                 key: self.walk(item, (*old, key), (*new, key), inner)
@@ -100,7 +100,7 @@ class _Splitter:
         said = {key: mapping.get(key) for key in ("source", "note", "known")}
         for key, text in said.items():
             if strict and text is not None and not isinstance(text, str):
-                self.report(f"{shown(text)} is not text", (*old, key), new, "text")
+                self.report(f"{shown(text)} is not text", (*old, key), new, "expected text")
         texts = {key: text for key, text in said.items() if isinstance(text, str)}
         known, identifier = texts.get("known", default.known), texts.get("source", default.source)
         if strict and known and known not in KNOWN:
@@ -108,7 +108,7 @@ class _Splitter:
                 f"unknown {shown(known)}", (*old, "known"), new, f"one of {', '.join(KNOWN)}", nearest(known, KNOWN)
             )
         if strict and "source" in texts and self.listed is not None and not _is_listed(identifier, self.listed):
-            allowed = "a key of 'sources', or a URL"
+            allowed = "expected a key of 'sources', or a URL"
             self.report(
                 f"unknown source {shown(identifier)}", (*old, "source"), new, allowed, nearest(identifier, self.listed)
             )
@@ -116,7 +116,7 @@ class _Splitter:
         return Fact(identifier, note, cast(Known, known))
 
     def report(self, message: str, old: Path, new: Path, allowed: str, suggestion: str = "") -> None:
-        place = self.source.position(old)
+        place = self.source.position(old, key=message.startswith("unknown key"))
         self.problems.append(place.problem(message, dotted((*new, old[-1])), allowed, suggestion))
 
 

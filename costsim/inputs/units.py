@@ -29,7 +29,7 @@ class Dimension:
         example: a quantity as one writes it.
         example_range: an interval as one writes it.
         magnitudes: whether ``k M B T`` may stand before the unit, as in ``500M USD``.
-        display: the spellings that are used to write a quantity, ascending.
+        display: the spellings that are used to write a quantity, ascending; the base alone if there are none.
     """
 
     name: str
@@ -150,7 +150,7 @@ COUNT = Dimension(
     magnitudes=True,
 )
 FRACTION = Dimension(
-    "fraction", "a fraction", "", {"": 1.0, "%": 0.01, "percent": 0.01}, "0.25 or 25%", "20% to 30%", display=("%",)
+    "fraction", "a fraction", "", {"": 1.0, "%": 0.01, "percent": 0.01}, "0.25 or 25%", "20% to 30%", display=("", "%")
 )
 TOKENS = Dimension(
     "tokens", "a number of tokens", "tokens", {"": 1.0, **_TOKEN}, "15.6T tokens", "10T to 20T tokens", magnitudes=True
@@ -287,6 +287,7 @@ TOKEN_RATE = Dimension(
     "40 tokens/s or 1T tokens/day",
     "0.5T to 2T tokens/day",
     magnitudes=True,
+    display=("tokens/s", "tokens/day"),
 )
 EVENT_RATE = Dimension(
     "event_rate",
@@ -303,7 +304,7 @@ RATE = Dimension(
     {"": 1.0, **{f"{p}{year}": 0.01 for p in ("%", "percent") for year in ("", "/year", "/yr")}},
     "12%",
     "8% to 15%",
-    display=("%",),
+    display=("", "%"),
 )
 GROWTH = Dimension(
     "growth",

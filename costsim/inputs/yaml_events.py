@@ -62,7 +62,7 @@ def read(text: str, file: str) -> Source:
     """
     source = read_any(text, file)
     if source.value is None:
-        raise InputError(Place(file).problem("the file is empty", allowed="a mapping of keys and values"))
+        raise InputError(Place(file).problem("the file is empty", allowed="expected a mapping of keys and values"))
     return source
 
 
@@ -119,7 +119,7 @@ class _Reader:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._refuse(event, "a second document begins", "one document")
+                        self._refuse(event, "a second document begins", "expected one document")
                 elif isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
                     self._take(event)
         except yaml.MarkedYAMLError as error:
@@ -139,7 +139,7 @@ class _Reader:
         if len(self.open) >= MAX_DEPTH:
             self._refuse(event, f"nested more than {MAX_DEPTH} deep")
         if getattr(event, "tag", None) is not None:
-            self._refuse(event, "tags are not allowed", "plain values")
+            self._refuse(event, "tags are not allowed", "expected plain values")
         if parent is not None and isinstance(parent.value, dict) and parent.key is None:
             self._count(1, event)
             parent.key = (self._key(event, parent), event.start_mark.line, event.start_mark.column)
@@ -162,7 +162,7 @@ class _Reader:
             if any(parent.anchor == event.anchor for parent in self.open):
                 self._refuse(event, f"the alias *{event.anchor} names what it stands in")
             self._refuse(event, f"the alias *{event.anchor} has no anchor before it")
-        if len(self.open) + named.height > MAX_DEPTH:
+        if len(self.open) + named.height >= MAX_DEPTH:
             self._refuse(event, f"nested more than {MAX_DEPTH} deep")
         self._count(named.size - 1, event)
         node.value, node.size, node.height, node.anchor = named.value, named.size, named.height, None
@@ -189,12 +189,12 @@ class _Reader:
     def _key(self, event: Any, parent: _Node) -> str:
         """The text of a key."""
         if not isinstance(event, yaml.ScalarEvent):
-            self._refuse(event, "a key must be text", "text")
+            self._refuse(event, "a list, mapping or alias cannot be a key", "expected text")
         key = self._scalar(event)
         if key == "<<":
-            self._refuse(event, "merge keys are not allowed", "'extends', or the keys themselves")
+            self._refuse(event, "merge keys are not allowed", "expected 'extends', or the keys themselves")
         if not isinstance(key, str) or not key:
-            self._refuse(event, f"the key {str(event.value)[:60]!r} is not text", "text, in quotes if need be")
+            self._refuse(event, f"the key {str(event.value)[:60]!r} is not text", "expected text, in quotes if need be")
         if len(key) > MAX_KEY:
             self._refuse(event, f"a key of {len(key)} characters", f"at most {MAX_KEY}")
         if key in parent.value:
@@ -214,9 +214,9 @@ class _Reader:
         if text in _BOOL:
             return _BOOL[text]
         if _NOT_FINITE.fullmatch(text):
-            self._refuse(event, f"'{text}' is no finite number", "a finite number")
+            self._refuse(event, f"'{text}' is no finite number", "expected a finite number")
         if _INT.fullmatch(text):
-            if len(text.lstrip("+-0")) > MAX_DIGITS:
+            if len(text.lstrip("+-")) > MAX_DIGITS:
                 self._refuse(event, f"a whole number of {len(text)} digits", f"at most {MAX_DIGITS} digits")
             return int(text)
         return self._float(event, text) if _FLOAT.fullmatch(text) else text
@@ -227,9 +227,9 @@ class _Reader:
             self._refuse(event, f"a number of {len(text)} characters", f"at most {MAX_NUMBER}")
         number = float(text)
         if math.isinf(number):
-            self._refuse(event, f"'{text}' is too large to be a number", "a finite number")
+            self._refuse(event, f"'{text}' is too large to be a number", "expected a finite number")
         if number == 0 and re.match(r"[-+]?[0.]*[1-9]", text):
-            self._refuse(event, f"'{text}' is too small to tell from zero", "a number that is zero, or larger")
+            self._refuse(event, f"'{text}' is too small to tell from zero", "expected zero, or more")
         return number
 
     def _count(self, nodes: int, event: Any) -> None:

@@ -47,7 +47,8 @@ def read_path(path: str | os.PathLike[str], label: str = "") -> Source:
         InputError: it cannot be read, or is not YAML of the accepted kind.
     """
     name = os.fspath(path)
-    return read(read_text(name), label or (STDIN if name == "-" else name))
+    shown_as = label or (STDIN if name == "-" else name)
+    return read(read_text(name, label=shown_as), shown_as)
 
 
 def read_stdin() -> Source:
@@ -131,11 +132,11 @@ def override(source: Source, setting: str, index: int = 1) -> Source:
     dotted_key, equals, text = setting.partition("=")
     path = _resolved(split(dotted_key.strip()), source.value)
     if not equals:
-        raise InputError(place.problem(f"{shown(setting)} has no '='", allowed="dotted.key=value"))
+        raise InputError(place.problem(f"{shown(setting)} has no '='", allowed="expected dotted.key=value"))
     if not path or "" in path:
-        raise InputError(place.problem(f"{shown(dotted_key)} is no dotted key", allowed="dotted.key=value"))
+        raise InputError(place.problem(f"{shown(dotted_key)} is no dotted key", allowed="expected dotted.key=value"))
     if not text.strip():
-        raise InputError(place.problem("no value after '='", dotted(path), "a value, or null to unset"))
+        raise InputError(place.problem("no value after '='", dotted(path), "expected a value, or null to unset"))
     if len(text) > 10_000:
         raise InputError(place.problem(f"a value of {len(text)} characters", dotted(path), "at most 10,000"))
     try:

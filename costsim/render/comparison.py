@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from costsim.explain import declared
 from costsim.render import numbers
-from costsim.render.figures import Figures, label_of, quantity, short, unit_of
+from costsim.render.figures import Figures, label_of, short, unit_of
 from costsim.render.flat import csv_text, label, markdown_table, markdown_text
 from costsim.render.table import columns_of
 from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose, width
@@ -115,7 +116,7 @@ def result_rows(comparison: Comparison, *, verbose: bool) -> list[Row]:
 
 def _result(path: str, plans: Sequence[Figures]) -> Row:
     values = [plan.value(path) for plan in plans]
-    found = quantity(path)
+    found = declared(path)
     unit = "count" if path == "run.accelerator_hours" else unit_of(path)  # its label says hours
     changes = [_change(value, values[0], unit) for value in values[1:]]
     return Row(

@@ -8,7 +8,7 @@ from typing import Any
 
 from costsim.explain import expand
 from costsim.render.figures import short, unit_of
-from costsim.render.text import Line, Span, clean, prose
+from costsim.render.text import Line, Span, clean, fold, prose
 
 Explanation = Mapping[str, Any]
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.*-]+)\}")
@@ -19,8 +19,13 @@ def explain_lines(items: Sequence[Explanation], room: int) -> list[Line]:
     lines: list[Line] = []
     for item in items:
         label = clean(item["label"])
-        head = [Span(f"{label[:1].upper()}{label[1:]} ", "strong"), Span(f"{clean(item['path'])} ", "dim")]
-        lines += [[], [Span("  "), *head, Span(short(item["value"], str(item["unit"])), "strong")]]
+        value = short(item["value"], str(item["unit"]))
+        head = [
+            Span(f"{label[:1].upper()}{label[1:]}", "strong"),
+            Span(clean(item["path"]), "dim"),
+            Span(value, "strong"),
+        ]
+        lines += [[], *([Span("  "), *line] for line in fold(head, room - 2, "  "))]
         body = [f"= {symbols(item)}"]
         if item["inputs"]:
             body.append(f"= {numbers_in(item)}")

@@ -7,8 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from costsim.explain import matches
-from costsim.quantities import REGISTRY, Quantity
+from costsim.explain import declared
 from costsim.render import numbers
 from costsim.render.text import clean
 from costsim.tree import is_number, lookup
@@ -37,22 +36,15 @@ _UNIT_BY_ENDING = (
     (r"\w*megawatts", "MW"),
     (r"\w*tonnes", "t"),
     (r"mfu|hfu|goodput|occupancy|irr_annual|discount|residual", "fraction"),
-    (r"\w*(probability|share|fraction|rate)\w*", "fraction"),
+    (r"\w*(probability|share|fraction)\w*|\w+_rate", "fraction"),
     (r"\w*tokens", "token"),
     (r"\w*parameters|accelerators\w*|\w*batch|layers|steps|draws|interruptions|\w*sequences", "count"),
 )
 
 
-def quantity(path: str) -> Quantity | None:
-    """The declared quantity at a path; declared paths may hold ``*`` for any one name."""
-    if path in REGISTRY:
-        return REGISTRY[path]
-    return next((found for pattern, found in REGISTRY.items() if "*" in pattern and matches(pattern, path)), None)
-
-
 def unit_of(path: str) -> str:
     """The unit of a path: declared, else as its last name says."""
-    found = quantity(path)
+    found = declared(path)
     if found is not None:
         return found.unit
     last = path.rsplit(".", 1)[-1]
@@ -61,7 +53,7 @@ def unit_of(path: str) -> str:
 
 def label_of(path: str) -> str:
     """What tables call a path: the declared label, else its last name in words."""
-    found = quantity(path)
+    found = declared(path)
     text = found.label if found is not None and "*" not in found.path else words(path.rsplit(".", 1)[-1])
     return text[:1].upper() + text[1:]
 

@@ -98,9 +98,14 @@ def _section(figures: Figures, section: str) -> list[str]:
     for key, value in tree.items():
         if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
             header = list(dict.fromkeys(name for row in value for name in row))
-            cells = [[short(row.get(name), unit_of(f"{section}.{key}.{name}")) for name in header] for row in value]
+            cells = [[short(row.get(n), _cell_unit(row, f"{section}.{key}.{n}")) for n in header] for row in value]
             parts += [f"### {label_of(f'{section}.{key}')}", markdown_table([words(name) for name in header], cells)]
     return parts
+
+
+def _cell_unit(row: Mapping[str, Any], path: str) -> str:
+    """The unit of a cell: its column's, or what the row itself says."""
+    return unit_of(path) or str(row.get("unit", ""))
 
 
 def label(path: str) -> str:

@@ -22,7 +22,11 @@ def choose(asked: str | None, output: str | None, formats: Sequence[str] = FORMA
     allowed = f"formats: {', '.join(formats)}"
     if asked is not None:
         if asked not in formats:
-            raise InputError(Problem(f"no format '{asked}'", "--format", allowed=allowed, suggestion=_near(asked, formats)))
+            from costsim.inputs.kinds import nearest
+
+            raise InputError(
+                Problem(f"no format '{asked}'", "--format", allowed=allowed, suggestion=nearest(asked, formats))
+            )
         return asked
     if output is None or output == "-":
         return formats[0]
@@ -31,7 +35,9 @@ def choose(asked: str | None, output: str | None, formats: Sequence[str] = FORMA
     known = {ending: found for ending, found in _SUFFIXES.items() if found in formats}
     if suffix not in known:
         endings = ", ".join(known)
-        raise InputError(Problem(f"the suffix of '{output}' names no format", "--output", allowed=f"{endings}, or --format"))
+        raise InputError(
+            Problem(f"the suffix of '{output}' names no format", "--output", allowed=f"{endings}, or --format")
+        )
     return known[suffix]
 
 
@@ -62,12 +68,23 @@ def comparison_text(comparison: Mapping[str, Any], kind: str, screen: Screen, *,
     return encodable(text, screen)
 
 
+def catalogue_text(kind: str, name: str | None, chosen: str, screen: Screen) -> str:
+    """A list of the catalogue, or one entry of it, in a format."""
+    from costsim.render import catalogue, flat
+
+    if name is None:
+        found = catalogue.listing(kind)
+        made = {"csv": catalogue.listing_csv, "markdown": catalogue.listing_markdown}
+        paged = catalogue.listing_text
+    else:
+        found = catalogue.entry(kind, name)
+        made = {"csv": catalogue.entry_csv, "markdown": catalogue.entry_markdown}
+        paged = catalogue.entry_text
+    if chosen == "table":
+        return paged(found, screen)
+    return flat.to_json(found) if chosen == "json" else encodable(made[chosen](found), screen)
+
+
 def encodable(text: str, screen: Screen) -> str:
     """Text as it is, or in ASCII where the output has no more."""
     return text if screen.unicode else to_ascii(text)
-
-
-def _near(word: str, words: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(word.lower(), words, 1)), "")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 Rung = tuple[float, str]
 
@@ -290,10 +289,3 @@ def _dressed(body: str, rung: Rung, style: UnitStyle) -> str:
     gap = " " if rung[1].startswith("e") and style.after else ""
     text = f"{sign}{style.before}{digits}{rung[1]}{gap}{style.after}"
     return "1" + text[1:].removesuffix("s") if digits == "1" and text.endswith((" days", " months", " years")) else text
-
-
-def join_words(words: Sequence[str], last: Literal["and", "or"] = "and") -> str:
-    """Join words as a sentence does: ``a, b and c``."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} {last} {words[-1]}"

@@ -151,7 +151,7 @@ def step(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         if f.value("step.model_flops_per_second_per_accelerator") is not None:
             pieces.append(f"{f.number('step.model_flops_per_second_per_accelerator')} an accelerator")
         lines += fold([Span(piece) for piece in pieces], room)
-    lines += fold([Span(piece) for piece in _layout(f)], room)
+    lines += fold([Span(piece) for piece in layout_words(f.get("layout") or {})], room)
     breakdown = f.get("step.breakdown") or {}
     terms = [
         (_STEP_LABELS.get(key, words(key)), f"step.breakdown.{key}")
@@ -191,16 +191,16 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
     """The final run's items, the same run on each basis, and the programme."""
     if not f.has("cost"):
         return []
-    lines = _heading(f"final run, {clean(f.get('cost.basis'))}", f.text("cost.total_usd"))
+    lines = _heading(f"final run, {clean(f.get('cost.basis'))}", f.text("cost.total_usd"), room)
     lines += _stack(f, _items(f, "cost.items", verbose), f.value("cost.total_usd"), room)
     bases = f.get("cost.bases") or {}
     chosen = f"{f.get('cost.basis')}_usd"
     pieces = []
     for key in bases:
         text = f"{words(key)} {f.text(f'cost.bases.{key}')}"
-        pieces.append(Span(f"{text} (chosen)" if key == chosen else text, "strong" if key == chosen else ""))
+        pieces.append(Span(f"{text}, chosen" if key == chosen else text, "strong" if key == chosen else ""))
     lines += hang("by basis:", fold(pieces, room - 10), 10, "")
-    lines += _heading("programme", f.text("cost.programme_usd"))
+    lines += _heading("programme", f.text("cost.programme_usd"), room)
     return lines + _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
 
 
@@ -306,14 +306,15 @@ def _missing(f: Figures, label: str, section: str) -> Answer:
 
 
 def _advice(f: Figures) -> list[str]:
-    """The nearest layout that fits: a sentence, or a mapping with the layout and its memory."""
+    """What would fit, told beside what does not: a layout, perhaps on more accelerators, or a sentence."""
     found: Any = f.plan.get("layout_advice")
-    if isinstance(found, Mapping):
-        message = found.get("message")
-        return (
-            [clean(message)] if message else [f"{words(str(k))} {short(v, unit_of(str(k)))}" for k, v in flatten(found)]
-        )
-    return [clean(found)] if found else []
+    if not isinstance(found, Mapping):
+        return [clean(found)] if found else []
+    layout, count = found.get("layout"), found.get("accelerators")
+    lines = [f"would fit with {', '.join(layout_words(layout))}"] if isinstance(layout, Mapping) else []
+    if isinstance(count, int | float):
+        lines.append(f"would fit on {numbers.number(float(count), 'count')} accelerators")
+    return lines or ["no layout found that fits"]
 
 
 def _largest_term(f: Figures) -> str:
@@ -325,16 +326,16 @@ def _largest_term(f: Figures) -> str:
     return f"most of it {words(largest)}, {f.number(f'memory.{largest}')}"
 
 
-def _layout(f: Figures) -> list[str]:
-    tree = f.get("layout") or {}
+def layout_words(layout: Mapping[str, Any]) -> list[str]:
+    """A layout in words; what is not split, sharded or recomputed is left out."""
     degrees = ("tensor", "pipeline", "virtual_pipeline", "context", "expert", "expert_tensor", "data")
-    pieces = [f"{words(name)} {short(tree[name], 'count')}" for name in degrees if tree.get(name) not in (None, 1)]
-    for name in ("micro_batch", "gradient_accumulation"):
-        if tree.get(name) is not None:
-            pieces.append(f"{'micro-batch' if name == 'micro_batch' else 'accumulation'} {short(tree[name], 'count')}")
+    pieces = [f"{words(name)} {short(layout[name], 'count')}" for name in degrees if layout.get(name) not in (None, 1)]
+    for name, shown in (("micro_batch", "micro-batch"), ("gradient_accumulation", "accumulation")):
+        if layout.get(name) is not None:
+            pieces.append(f"{shown} {short(layout[name], 'count')}")
     for name in ("sharding", "recompute", "offload"):
-        if tree.get(name) not in (None, "none"):
-            pieces.append(f"{name} {short(tree[name])}")
+        if layout.get(name) not in (None, "none"):
+            pieces.append(f"{name} {short(layout[name])}")
     return pieces
 
 
@@ -347,18 +348,20 @@ def _stack(f: Figures, terms: Sequence[tuple[str, str]], total: float | None, ro
     shares = [value / total if total else 0.0 for value in values]
     cells = columns(
         [
-            [Span(name), Span(f.alike(path, largest)), Span(f.range(path)), Span(_share(share))]
+            [Span(name), Span(f.alike(path, largest)), Span(_brackets(f.range(path)), "dim"), Span(_share(share))]
             for (name, path), share in zip(terms, shares, strict=True)
         ],
         "lrlr",
     )
-    left = room - max(sum(width(span.text) for span in line) for line in cells) - 4
-    size = min(left, _LONGEST_BAR)
+    longest = max(sum(width(span.text) for span in line) for line in cells)
+    if longest + 2 > room:
+        return [[Span("  "), *part] for line in cells for part in fold([line], room - 2)]
+    size = min(room - longest - 4, _LONGEST_BAR)
     if size < _FEWEST_BAR:
         return [[Span("  "), *line] for line in cells]
-    scale = max([*shares, 1e-12])
+    scale = max([*shares, 1.0])
     return [
-        [Span("  "), *line, Span("  "), Span(bar(share / max(scale, 1.0), size), "bar")]
+        [Span("  "), *line, Span("  "), Span(bar(share / scale, size), "bar")]
         for line, share in zip(cells, shares, strict=True)
     ]
 
@@ -376,8 +379,8 @@ def _items(f: Figures, path: str, verbose: bool) -> list[tuple[str, str]]:
     return [(label_of(f"{path}.{key}").lower(), f"{path}.{key}") for key, value in tree.items() if verbose or value]
 
 
-def _heading(text: str, amount: str) -> list[Line]:
-    return [[Span(f"{text}  "), Span(amount, "strong")]]
+def _heading(text: str, amount: str, room: int) -> list[Line]:
+    return fold([Span(text), Span(amount, "strong")], room, "  ")
 
 
 def _capability(item: Any) -> str:

@@ -9,7 +9,7 @@ which is the default here. Recomputation is left out of model FLOPs and included
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from costsim.quantities import declare
 from costsim.training.architecture import (
@@ -88,18 +88,19 @@ def model_flops(flops_per_token: Num, tokens: Num) -> Num:
     formula="the share of the forward pass's FLOPs that {layout.recompute} recomputation runs again",
     source="Korthikanti et al. 2022 (arXiv 2205.05198) §5",
 )
-def recomputed_forward_fraction(
-    a: Architecture, sequence_length: Num, recompute: Literal["none", "selective", "full"]
-) -> Num:
-    """Share of the forward pass's model FLOPs that recomputation runs again.
+def recomputed_forward_fraction(a: Architecture, sequence_length: Num, layers: Num, attention: Num) -> Num:
+    """Share of the forward pass's model FLOPs that recomputation runs again; the head is never repeated.
 
-    Full recomputation repeats every layer but not the head; selective repeats the attention products.
+    Args:
+        a: the model.
+        sequence_length: tokens of a training sequence.
+        layers: share of the layers' weight products that is repeated: 1 with full recomputation.
+        attention: share of the attention products that is repeated: 1 with full and with selective recomputation.
     """
-    attention = attention_flops_per_token(a, sequence_length)
-    forward = 2.0 * matmul_parameters_active(a) + attention
+    products = attention_flops_per_token(a, sequence_length)
+    weights = 2.0 * matmul_parameters_active(a)
     heads = 2.0 * head_weights(a) * (1 + a.multi_token_prediction)
-    repeated = {"none": 0.0 * attention, "selective": attention, "full": forward - heads}[recompute]
-    return repeated / forward
+    return ((weights - heads) * layers + products * attention) / (weights + products)
 
 
 @declare(

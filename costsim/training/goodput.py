@@ -98,8 +98,14 @@ def goodput(lost: Num) -> Num:
     return 1.0 / (1.0 + lost)
 
 
-@declare("run.steps", label="steps", unit="count", formula="{run.steps}", source="tokens over the global batch")
-@declare("run.tokens", label="tokens trained on", unit="tokens", formula="{run.tokens}", source="the scenario")
+@declare(
+    "run.steps",
+    label="steps",
+    unit="count",
+    formula="{run.tokens} over the tokens of a step",
+    source="one optimizer step takes the global batch",
+)
+@declare("run.tokens", label="tokens trained on", unit="tokens", formula="{training.tokens}", source="the scenario")
 @declare(
     "run.ideal_days",
     label="ideal time",

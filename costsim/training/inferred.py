@@ -80,7 +80,7 @@ def _apart(value: float, other: float) -> float:
 
 
 def _skeletons(total: int, used: int, like: Proportions) -> Iterator[Architecture]:
-    """Shapes without feed-forward layers: each hidden size with the layers that feed-forward layers in proportion allow."""
+    """Shapes without feed-forward layers: each hidden size with the layers that go with it."""
     small, step = total < like.tied_below, like.head_size
     for hidden in [step * i for i in range(1, 8)] + [8 * step * i for i in range(1, 129)]:
         heads = hidden // step

@@ -121,9 +121,9 @@ def step_seconds(terms: Step, factor: Num) -> Num:
     return terms.seconds * factor
 
 
-def assumed_step_seconds(tokens: Num, flops_per_token: Num, mfu: Num, accelerators: Num, peak_flops: Num) -> Num:
-    """Seconds of a step when the MFU is assumed: FLOPs over the rate that it implies."""
-    return tokens * flops_per_token / (mfu * accelerators * peak_flops)
+def assumed_step_seconds(flops_of_step: Num, mfu: Num, accelerators: Num, peak_flops: Num) -> Num:
+    """Seconds of a step when the MFU is assumed: its FLOPs over the rate that it implies."""
+    return flops_of_step / (mfu * accelerators * peak_flops)
 
 
 @declare(

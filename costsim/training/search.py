@@ -77,7 +77,7 @@ class Ranking:
 
     Attributes:
         candidates: the layouts.
-        seconds: step time of each, shape ``(n,)``.
+        seconds: time of each for the stated batch, shape ``(n,)``; batches that were rounded are scaled to it.
         probability: of fitting, shape ``(n,)``.
         order: indices, best first: those that fit by time, then the rest by probability.
     """
@@ -129,7 +129,14 @@ def options(a: Architecture, accelerators: int, domain: float, batch: float, spa
 
 
 def enumerate_layouts(
-    a: Architecture, accelerators: int, domain: float, sequence_length: float, batch: float, space: Space
+    a: Architecture,
+    accelerators: int,
+    domain: float,
+    sequence_length: float,
+    batch: float,
+    space: Space,
+    *,
+    exact_batch: bool = True,
 ) -> Candidates:
     """All legal layouts of ``accelerators`` ranks.
 
@@ -144,6 +151,7 @@ def enumerate_layouts(
         sequence_length: tokens.
         batch: sequences of a step.
         space: what may vary.
+        exact_batch: whether the batch must divide; else it is rounded to whole micro-batches.
 
     Returns:
         The legal ones, and how many were refused for which reason.
@@ -156,6 +164,8 @@ def enumerate_layouts(
     if "data" in space.fixed:
         data = np.full_like(data, space.fixed["data"])
     accumulation = batch / np.maximum(1.0, data * made.micro_batch)
+    if not exact_batch:
+        accumulation = np.maximum(np.floor(accumulation + 0.5), np.where(accumulation >= 0.5, 1.0, accumulation))
     made = replace(
         made,
         data=data,
@@ -216,7 +226,9 @@ def rank(
     for start in range(0, n, CHUNK):
         part = slice(start, min(n, start + CHUNK))
         layouts = candidates.layouts.at(part)
-        seconds[part] = step(a, chip, network, stack, layouts, work).seconds
+        sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
+        full = step(a, chip, network, stack, layouts, work).seconds
+        seconds[part] = full * (work.global_batch_sequences / sequences)
         probability[part] = fits(a, chip, stack, layouts, work)
     tier = np.where(probability >= LIKELY, 0, np.where(probability >= 0.5, 1, 2))
     within = np.where(tier == 2, -probability, seconds)

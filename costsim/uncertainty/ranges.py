@@ -107,7 +107,7 @@ class Range:
         Args:
             probability: between 0 and 1, exclusive.
         """
-        return min(max(self._inverse(probability), self.lower), self.upper)
+        return float(min(max(self._inverse(probability), self.lower), self.upper))
 
     def sample(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """Independent draws, shape ``(n,)``."""

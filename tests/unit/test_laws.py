@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from costsim.quantities import REGISTRY
 from costsim.scaling.laws import (
     Covariance,
     Law,
@@ -169,12 +171,11 @@ def test_section_has_every_number_and_agrees_with_its_formula() -> None:
         "loss.band.parameters_low",
         "loss.band.parameters_high",
     }
-    v = formula_inputs(LAW, active_parameters=7e9, non_embedding_parameters=6.5e9, tokens=1e12, unique_tokens=2e11)
-    by_formula = (
-        v["law.e"]
-        + (v["law.a"] / v["law.parameters"] ** v["law.alpha"] + v["law.b"] / v["law.tokens"] ** v["law.beta"])
-    ) * v["law.scale"]
-    assert section["loss.final_loss"] == pytest.approx(by_formula, rel=1e-12)
+    inputs = formula_inputs(LAW, active_parameters=7e9, non_embedding_parameters=6.5e9, tokens=1e12, unique_tokens=2e11)
+    values = {**inputs, **section, "compute.flops_6nd": 6 * 7e9 * 1e12}
+    for path in ("loss.final_loss", "loss.optimal_parameters", "loss.optimal_tokens"):
+        formula = re.sub(r"\{([^}]+)\}", lambda match: repr(float(values[match[1]])), REGISTRY[path].formula)
+        assert eval(formula) == pytest.approx(section[path], rel=1e-12)
     assert section["loss.final_loss"] == final_loss(LAW, 7e9, 1e12, 2e11)
 
 

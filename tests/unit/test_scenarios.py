@@ -12,8 +12,8 @@ from costsim.inputs.yaml_source import read
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(SCENARIOS.glob("*.yaml"))
 SECTIONS = {
-    "costsim", "name", "question", "start", "extends", "sources", "model", "training", "cluster", "law", "cost", "serving",
-    "demand", "price", "finance", "uncertainty",
+    "costsim", "name", "question", "start", "extends", "sources", "model", "training", "cluster", "law", "cost",
+    "serving", "demand", "price", "finance", "uncertainty",
 }  # fmt: skip
 
 
@@ -73,9 +73,10 @@ def test_is_documented(path: Path) -> None:
 
 
 FEATURES = (
-    "extends:", " to ", "layout: auto", "phases:", "unique_tokens:", "mfu:", "goodput:", "failures:", "commitment: true",
-    "users:", "kind: bass", "kind: logistic", "debt:", "measured_tokens_per_second:", "own:", "model: {parameters:",
-    "precision: fp8", "research_multiplier:", "site:", "expert:", "market_decline:", "global_batch_tokens:",
+    "extends:", " to ", "layout: auto", "phases:", "unique_tokens:", "mfu:", "goodput:", "failures:",
+    "commitment: true", "users:", "kind: bass", "kind: logistic", "debt:", "measured_tokens_per_second:", "own:",
+    "model: {parameters:", "precision: fp8", "research_multiplier:", "site:", "expert:", "market_decline:",
+    "global_batch_tokens:", "sliding_window",
 )  # fmt: skip
 
 

@@ -1,0 +1,182 @@
+"""From a case and its layouts to every number of a plan; the same for one plan and for ten thousand draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from costsim.economics import cohort
+from costsim.economics.bases import RunUse
+from costsim.economics.clocks import clocks_section
+from costsim.economics.cost import cost_section
+from costsim.economics.energy import energy_section
+from costsim.economics.payback import payback_section
+from costsim.economics.serving import serving_section
+from costsim.inputs.case import Case, TrainingTerms
+from costsim.scaling.loss import loss_section
+from costsim.training import flops, report
+from costsim.training.architecture import model_section, parameters
+from costsim.training.goodput import run_section
+from costsim.training.layout import Layout
+from costsim.training.memory import memory
+from costsim.training.schedule import recomputed_core, recomputed_share, step
+from costsim.uncertainty.ranges import Num
+
+Values: TypeAlias = dict[str, Num]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Numbers of a plan by JSON path, and its cash flow.
+
+    Attributes:
+        values: floats, or arrays of draws.
+        flow: by month; None where payback cannot be made.
+    """
+
+    values: Values
+    flow: cohort.CashFlow | None
+
+
+def evaluate(case: Case, layouts: Sequence[Layout], residual: Num = 1.0) -> Evaluation:
+    """Every number of a plan.
+
+    Args:
+        case: floats at the centre, or arrays of draws.
+        layouts: one for each phase, of floats.
+        residual: measured over predicted step time; 1 at the centre.
+    """
+    training = case.training
+    a = training.architecture
+    count = parameters(a)
+    values: Values = dict(model_section(a))
+    values |= training_values(training, layouts, residual)
+    values |= loss_section(
+        case.law,
+        active_parameters=float(count.active),
+        non_embedding_parameters=float(count.active - count.embedding - count.head),
+        tokens=training.tokens,
+        unique_tokens=training.unique_tokens,
+        flops_6nd=values["compute.flops_6nd"],
+    )
+    if case.cost is not None:
+        use = RunUse(training.accelerators, values["run.accelerator_hours"], values.get("run.energy_kwh", 0.0))
+        values |= cost_section(use, case.cost)
+    if case.replica is not None:
+        r = case.replica
+        values |= serving_section(r.model, r.chip, r.roofline, r.terms)
+    flow = market_flow(case, values)
+    if flow is not None and case.market is not None:
+        values |= payback_section(flow, case.market.discount_rate)
+        if case.market.funding is not None:
+            values |= clocks_section(flow, values["payback.months"], case.market.funding)
+    return Evaluation(values, flow)
+
+
+def training_values(training: TrainingTerms, layouts: Sequence[Layout], residual: Num) -> Values:
+    """Compute, memory, step and run."""
+    a = training.architecture
+    main = training.main_phase
+    layout, work = layouts[main], training.phases[main].work
+    recomputed = recomputed_fraction(training, layout)
+    values: Values = flops.compute_section(
+        a,
+        training.tokens,
+        work.sequence_length,
+        recomputed,
+        phases=[(phase.tokens, phase.work.sequence_length) for phase in training.phases],
+    )
+    values |= report.memory_section(memory(a, training.stack, layout, work), training.chip, training.stack)
+    steps: Num = 0.0
+    ideal: Num = 0.0
+    for index, phase in enumerate(training.phases):
+        sequences = layouts[index].data * layouts[index].micro_batch * layouts[index].gradient_accumulation
+        tokens = sequences * phase.work.sequence_length
+        per_token = flops.flops_per_token(a, phase.work.sequence_length)
+        seconds, parts = step_time(training, index, layouts[index], tokens * per_token, residual)
+        steps = steps + phase.tokens / tokens
+        ideal = ideal + phase.tokens / tokens * seconds
+        if index == main:
+            share = 1 + recomputed / 3
+            values |= parts | report.rates(
+                seconds,
+                sequences,
+                phase.work.sequence_length,
+                training.accelerators,
+                per_token,
+                training.peak_flops,
+                share,
+            )
+    values |= run_section(
+        steps, ideal / steps, training.tokens, training.accelerators, training.failures, training.goodput
+    )
+    if training.system_watts is not None:
+        values |= energy_section(
+            training.accelerators, values["run.accelerator_hours"], training.system_watts, training.power
+        )
+    return values
+
+
+def step_time(
+    training: TrainingTerms, phase: int, layout: Layout, flops_of_step: Num, residual: Num
+) -> tuple[Num, Values]:
+    """Seconds of a step of a phase, and its breakdown; no breakdown where the MFU is assumed."""
+    if training.mfu is not None:
+        return report.assumed_step_seconds(flops_of_step, training.mfu, training.accelerators, training.peak_flops), {}
+    work = training.phases[phase].work
+    terms = step(training.architecture, training.chip, training.network, training.stack, layout, work)
+    return report.step_seconds(terms, residual), report.breakdown_section(terms, residual)
+
+
+def recomputed_fraction(training: TrainingTerms, layout: Layout) -> Num:
+    """Share of the forward pass's FLOPs that the layout runs again."""
+    work = training.phases[training.main_phase].work
+    return flops.recomputed_forward_fraction(
+        training.architecture,
+        work.sequence_length,
+        recomputed_share(layout, training.stack),
+        recomputed_core(layout, training.stack),
+    )
+
+
+def market_flow(case: Case, values: Values) -> cohort.CashFlow | None:
+    """Money by month, where demand, price, serving and cost are all known and the time is bearable."""
+    market = case.market
+    if market is None or market.demand is None or market.price is None or market.mix is None:
+        return None
+    if case.replica is None or case.cost is None:
+        return None
+    days = values["run.wall_clock_days"]
+    due = market.funding.debt.due if market.funding is not None and market.funding.debt is not None else 0.0
+    months = cohort.horizon_months(days, market.demand, due)
+    if cohort.payback_obstacle(months):
+        return None
+    costs = cohort.UnitCosts(
+        values["serving.usd_per_million_input_tokens"],
+        values["serving.usd_per_million_cached_input_tokens"],
+        values["serving.usd_per_million_output_tokens"],
+    )
+    return cohort.cash_flow(
+        values["cost.programme_usd"],
+        days,
+        market.demand,
+        market.price,
+        market.mix,
+        costs,
+        market.fixed_usd_per_month,
+        months,
+    )
+
+
+def finite_or_infinite(values: Values) -> None:
+    """Check that no number of a plan is undefined.
+
+    Raises:
+        ValueError: one is; its path is named.
+    """
+    for path, value in values.items():
+        if np.isnan(np.asarray(value, dtype=float)).any():
+            raise ValueError(f"{path} is not a number")

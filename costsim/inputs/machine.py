@@ -1,0 +1,109 @@
+"""From a hardware file and a stack to the numbers of the step-time model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from costsim.errors import InputError, Problem
+from costsim.inputs import catalogue
+from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
+from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Cluster, Precision, Training
+from costsim.inputs.fields import Strict, validate
+from costsim.inputs.stack import StackFile
+from costsim.inputs.yaml_source import read, split_sourced
+from costsim.training.device import Chip, Network, Stack, Workload
+from costsim.uncertainty.ranges import Num, Range
+
+RING_HOPS = 7.0  # a ring of eight ranks passes seven links; measured fixed times of collectives are close to that
+
+
+def chip(accelerator: Accelerator, stack: StackFile, precision: Precision) -> Chip:
+    """The accelerator at a precision.
+
+    Efficiencies are taken at their centre: the spread of the step-time model's residual was measured with them in it,
+    and drawing both would count the same doubt twice.
+
+    Raises:
+        InputError: the accelerator has no peak for the precision.
+    """
+    peak = accelerator.peak(precision)
+    prior = accelerator.matmul_kernel(precision) or unknown_chip_kernel()
+    return Chip(
+        matmul_flops=peak,
+        vector_flops=accelerator.attention_peak(),
+        memory_bandwidth=accelerator.memory.bandwidth,
+        memory_bytes=accelerator.memory.usable_bytes,
+        matmul_efficiency=centre(prior.efficiency),
+        matmul_memory_efficiency=centre(prior.memory_efficiency),
+        launch_seconds=centre(prior.launch),
+    )
+
+
+@cache
+def unknown_chip_kernel() -> MatmulKernel:
+    """Prior of matrix products for a chip whose file has none."""
+    label, text = catalogue.data_text("unknown_chip.yaml")
+    return validate(_UnknownChip, split_sourced(read(text, label))[0]).matmul
+
+
+class _UnknownChip(Strict):
+    """``data/unknown_chip.yaml``."""
+
+    costsim: Literal[1]
+    matmul: MatmulKernel
+    sources: dict[str, Origin]
+
+
+def network(accelerator: Accelerator, cluster: Cluster, stack: StackFile) -> Network:
+    """The links of one accelerator of the cluster.
+
+    Raises:
+        InputError: the cluster has more than one domain and no network between them is known.
+    """
+    up, out, given = accelerator.scale_up, accelerator.scale_out, cluster.scale_out
+    link: Num | None = up.bandwidth
+    cards: Num | None = given.bandwidth if given.bandwidth is not None else out.bandwidth if out else None
+    if cards is None and cluster.accelerators > up.domain:
+        message = f"no network is known between domains of {up.domain} {accelerator.label}"
+        raise InputError(Problem(message, "cluster.scale_out.bandwidth", allowed="a bandwidth such as 400 Gbit/s"))
+    if link is None:
+        link = cards if cards is not None else accelerator.memory.bandwidth
+    hop = given.latency if given.latency is not None else out.latency_seconds if out else 0.0
+    measured = accelerator.kernels.collectives
+    gather = measured.all_gather if measured else None
+    efficiency: float = getattr(stack.scale_up_efficiency, up.topology)
+    return Network(
+        scale_up_bandwidth=link,
+        scale_up_domain=float(up.domain),
+        scale_up_latency=centre(gather.alpha) if gather else RING_HOPS * up.latency_seconds,
+        scale_up_efficiency=centre(gather.bus_bandwidth) / centre(link) if gather else efficiency,
+        scale_out_bandwidth=cards if cards is not None else link,
+        scale_out_latency=hop,
+        node=float(cluster.per_node or accelerator.accelerators_per_node),
+    )
+
+
+def software(stack: StackFile, training: Training, experts: bool) -> Stack:
+    """The stack's constants, with the optimizer that the scenario names."""
+    return replace(stack.constants(experts), optimizer_bytes=training.optimizer_fields.bytes_per_parameter)
+
+
+def workload(training: Training, sequence_length: float, batch: float) -> Workload:
+    """One optimizer step of a phase."""
+    return Workload(
+        sequence_length=sequence_length,
+        global_batch_sequences=batch,
+        matmul_bytes=MATMUL_BYTES[training.precision],
+        activation_bytes=ACTIVATION_BYTES.get(training.precision, 2.0),
+    )
+
+
+def centre(value: object) -> float:
+    """The median of a number, of a range, or of draws."""
+    if isinstance(value, Range):
+        return value.centre()
+    return float(np.median(np.asarray(value, dtype=float)))

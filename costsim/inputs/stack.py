@@ -1,0 +1,189 @@
+"""Software stacks: catalogue files of constants, each extending another down to ``generic``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+
+from costsim.errors import InputError
+from costsim.inputs import catalogue, units
+from costsim.inputs.fields import Date, Items, Strict, validate
+from costsim.inputs.kinds import Kind
+from costsim.inputs.quantity import Bytes, Fraction, PlainNumber, PositiveFraction, PositiveNumber, Seconds
+from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, merge, split_sourced
+from costsim.training.device import Stack
+from costsim.training.layout import RECOMPUTE, SHARDING
+from costsim.training.search import Space
+
+MAX_PARENTS = 8
+Flag: TypeAlias = Annotated[int, Kind(units.COUNT, lower=0, upper=1, whole=True)]
+Sharding: TypeAlias = Literal["none", "optimizer", "gradients", "full"]
+Recompute: TypeAlias = Literal["none", "selective", "full"]
+
+
+class SourceFields(Strict):
+    """Where a constant comes from."""
+
+    title: str
+    url: str
+    accessed: Date
+
+
+class SearchFields(Strict):
+    """What the layout search may use with this stack."""
+
+    tensor: bool
+    pipeline: bool
+    context: bool
+    sharding: Items[Sharding]
+    recompute: Items[Recompute]
+    sequence_parallel: bool
+
+
+class LinkEfficiency(Strict):
+    """Share of the links inside a domain that ring collectives reach, by topology."""
+
+    switch: PositiveFraction
+    mesh: PositiveFraction
+    torus: PositiveFraction
+
+
+class StackFile(Strict):
+    """A stack; the constants are those of `costsim.training.device.Stack`, which says what each means."""
+
+    costsim: Literal[1]
+    name: str
+    title: str
+    family: str
+    summary: str
+    aliases: Items[str] = ()
+    sources: dict[str, SourceFields]
+    matmul: PositiveNumber
+    attention_efficiency: PositiveFraction
+    attention_backward: PositiveNumber
+    unfused_attention: Flag
+    memory_efficiency: PositiveFraction
+    elementwise: PositiveNumber
+    logits_bytes: PlainNumber
+    grouped_matmul: PositiveNumber
+    expert_imbalance: PositiveNumber
+    host_seconds: Seconds
+    host_tensor_growth: PlainNumber
+    tensor_overlap: Fraction
+    data_overlap: Fraction
+    gather_overlap: Fraction
+    context_overlap: Fraction
+    expert_overlap: Fraction
+    pipeline_exposed: Fraction
+    scale_up_efficiency: LinkEfficiency
+    scale_out_efficiency: PositiveFraction
+    ring_latency: Fraction
+    straggler: PlainNumber
+    recompute_selective: Fraction
+    selective_kept: PositiveFraction
+    activation_factor: PositiveNumber
+    weight_bytes: PositiveNumber
+    gradient_bytes: PositiveNumber
+    optimizer_bytes: PositiveNumber
+    communication_gradient_bytes: PositiveNumber
+    logits_memory_bytes: PlainNumber
+    overhead_bytes: Bytes
+    allocator_slack: PlainNumber
+    memory_spread: PositiveNumber
+    residual: PlainNumber
+    residual_experts: PlainNumber
+    search: SearchFields
+
+    def constants(self, experts: bool) -> Stack:
+        """The numbers that the step-time model takes.
+
+        Args:
+            experts: whether the model is a mixture of experts, whose speeds scatter more.
+        """
+        values = {f.name: float(getattr(self, f.name)) for f in fields_of(Stack)}
+        return Stack(**values | {"residual": self.residual_experts if experts else self.residual})
+
+    def space(self, fixed: Mapping[str, float]) -> Space:
+        """What the layout search may vary, with the given keys fixed."""
+        s = self.search
+        return Space(
+            tensor=s.tensor,
+            pipeline=s.pipeline,
+            context=s.context,
+            sharding=[SHARDING.index(x) for x in s.sharding],
+            recompute=[RECOMPUTE.index(x) for x in s.recompute],
+            sequence_parallel=s.sequence_parallel,
+            fixed=fixed,
+        )
+
+
+class LoadedStack(NamedTuple):
+    """A stack, and where each of its constants comes from."""
+
+    stack: StackFile
+    facts: dict[str, Fact]
+
+
+def load_stack(
+    reference: str | Mapping[str, Any], beside: str = "", place: Place | None = None, path: str = ""
+) -> LoadedStack:
+    """Find a stack by catalogue name, path or mapping, and lay it over those that it extends.
+
+    Args:
+        reference: a name, an alias, a path, or a mapping of changed constants (with ``extends``, default generic).
+        beside: file that names it.
+        place: where the name was said, for messages.
+        path: dotted path of the field that said it.
+
+    Raises:
+        InputError: every problem of the file.
+    """
+    if isinstance(reference, str):
+        source = catalogue.find("stacks", reference, beside, place, path)
+    else:
+        named = {
+            "costsim": 1,
+            "name": "custom",
+            "title": "Custom stack",
+            "family": "custom",
+            "summary": "From the scenario.",
+        }
+        source = from_mapping({"extends": "generic", **named, **reference})
+    plain, facts = split_sourced(source)
+    for _ in range(MAX_PARENTS):
+        if not isinstance(plain.value, dict) or "extends" not in plain.value:
+            return LoadedStack(validate(StackFile, plain), facts)
+        parent = plain.value["extends"]
+        if not isinstance(parent, str):
+            raise InputError(plain.problem("must be the name of a stack", "extends"))
+        base, base_facts = split_sourced(
+            catalogue.find("stacks", parent, plain.file, plain.position("extends"), "extends")
+        )
+        plain, facts = merge(base, _without(plain, "extends")), base_facts | facts
+    raise InputError(plain.problem(f"extends more than {MAX_PARENTS} others, or itself", "extends"))
+
+
+def _without(source: Source, key: str) -> Source:
+    """The source without one of its top keys."""
+    value = {k: v for k, v in source.value.items() if k != key} if isinstance(source.value, dict) else source.value
+    return Source(value, source.file, source.values, source.keys)
+
+
+def default_stack(kind: str, vendor: str, accelerators: int, per_node: int) -> str:
+    """Name of the stack for a cluster that names none: by the kind of chip, its vendor and the size of the job.
+
+    Args:
+        kind: gpu, tpu, asic or cpu.
+        vendor: of the chip.
+        accelerators: of the cluster.
+        per_node: accelerators of a node.
+    """
+    by_vendor = {"amd": "rocm", "intel": "gaudi", "aws": "neuron", "amazon": "neuron"}
+    if kind == "tpu":
+        return "maxtext"
+    if kind == "cpu":
+        return "single-node"
+    if vendor.casefold() in by_vendor:
+        return by_vendor[vendor.casefold()]
+    return "single-node" if accelerators <= per_node else "megatron-core"

@@ -1,0 +1,229 @@
+"""`plan`: a scenario in, every figure out, with intervals, origins and notes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from costsim import account
+from costsim import explain as explaining
+from costsim.economics.clocks import REGIMES
+from costsim.economics.payback import monthly_rows
+from costsim.economics.serving import BOUNDS
+from costsim.evaluate import Evaluation, evaluate
+from costsim.inputs.build import Drawn, build
+from costsim.inputs.case import Case
+from costsim.inputs.scenario import Scenario, load_scenario
+from costsim.layouts import Advice, advice, chosen
+from costsim.training.layout import Layout
+from costsim.training.report import layout_section
+from costsim.uncertainty.draws import quantiles, stream
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = "costsim.plan/1"
+SECTIONS = (
+    "model",
+    "compute",
+    "layout",
+    "memory",
+    "step",
+    "run",
+    "loss",
+    "cost",
+    "serving",
+    "payback",
+    "clocks",
+)
+CODES = {"serving.bound_by": BOUNDS, "clocks.regime": REGIMES}
+FLAGS = ("payback.repaid",)
+FITS = 0.5  # the contract's rule: a plan fits when it does with at least this probability
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan. `to_dict` is its JSON; the other attributes are what that is made of.
+
+    Attributes:
+        scenario: what was asked.
+        case: its numbers at the inputs' centre.
+        layouts: of every phase of the run.
+        point: every figure at the inputs' centre.
+        drawn: every figure over the draws; None without draws.
+        advice: what would fit, where this does not.
+        explained: whether the JSON carries explanations.
+    """
+
+    scenario: Scenario
+    case: Case
+    layouts: tuple[Layout, ...]
+    point: Evaluation
+    drawn: Evaluation | None
+    advice: Advice | None
+    explained: bool = False
+    _memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run fits in memory with a probability of at least one half."""
+        return float(self.point.values["memory.fit_probability"]) >= FITS
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of the plan: schema ``costsim.plan/1``, plain numbers in SI and USD."""
+        if "dict" not in self._memo:
+            self._memo["dict"] = _json(self)
+        made: dict[str, Any] = self._memo["dict"]
+        return made
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Every figure as a table with columns value, p5, p50, p95, indexed by its path."""
+        import pandas
+
+        made = self.to_dict()
+        figures = {p: _plain(p, v) for p, v in self.point.values.items()}
+        rows = [{"path": p, "value": v, **made["intervals"].get(p, {})} for p, v in figures.items()]
+        return pandas.DataFrame(rows, columns=["path", "value", "p5", "p50", "p95"]).set_index("path")
+
+
+def plan(
+    x: str | PathLike[str] | Mapping[str, Any] | Scenario,
+    *,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    draws: int | None = None,
+    stdin_text: str | None = None,
+    explain: bool = False,
+) -> Plan:
+    """Plan a run.
+
+    Args:
+        x: a path, a catalogue name, a mapping, or a scenario that was loaded before.
+        overrides: ``key=value`` settings laid over it, as ``--set`` does.
+        seed: of the draws; default the scenario's.
+        draws: how many; default the scenario's; 0 for the point plan alone.
+        stdin_text: what stands for ``-``.
+        explain: whether `Plan.to_dict` carries each figure's formula and inputs.
+
+    Returns:
+        A plan; one that does not fit is returned, not raised.
+
+    Raises:
+        InputError: every problem of the input.
+    """
+    settings = list(overrides)
+    settings += [f"uncertainty.seed={seed}"] if seed is not None else []
+    settings += [f"uncertainty.draws={draws}"] if draws is not None else []
+    scenario = x if isinstance(x, Scenario) and not settings else load_scenario(x, settings, stdin_text=stdin_text)
+    centre = build(scenario, Drawn.centre(scenario))
+    layouts = chosen(centre.training)
+    point = evaluate(centre, layouts)
+    made = Plan(scenario, centre, layouts, point, _spread(scenario, layouts), None, explain)
+    if made.fits:
+        return made
+    best = advice(centre.training, layouts[centre.training.main_phase])
+    return Plan(scenario, centre, layouts, point, made.drawn, best, explain)
+
+
+def _spread(scenario: Scenario, layouts: Sequence[Layout]) -> Evaluation | None:
+    """Every figure over the draws of the ranges and of the residual of the step time."""
+    n, seed = scenario.fields.uncertainty.draws, scenario.fields.uncertainty.seed
+    if n == 0:
+        return None
+    case = build(scenario, Drawn.sample(scenario, seed, n))
+    spread = float(np.median(case.training.stack.residual))
+    residual = np.exp(spread * stream(seed, "step.residual").standard_normal(n))
+    return evaluate(case, layouts, residual)
+
+
+def _json(made: Plan) -> dict[str, Any]:
+    """The contract's JSON."""
+    scenario = made.scenario
+    sections: dict[str, Any] = {
+        "schema": SCHEMA,
+        "scenario": {"name": scenario.name, "question": scenario.fields.question, "resolved": scenario.resolved()},
+    }
+    flat: dict[str, Any] = {path: _plain(path, value) for path, value in made.point.values.items()}
+    flat |= layout_section(made.layouts[made.case.training.main_phase])
+    flat["memory.fits"] = made.fits
+    flat |= account.texts(scenario, made.case)
+    if made.point.flow is not None:
+        flat["payback.monthly"] = monthly_rows(made.point.flow)
+    if made.drawn is not None:
+        flat |= {p: float(v) for p, v in made.drawn.values.items() if p in _PROBABILITIES}
+    for section in SECTIONS:
+        found = {path: value for path, value in flat.items() if path.split(".", 1)[0] == section}
+        sections[section] = _nested(found)[section] if found else None
+    sections["layout"]["phases"] = _phases(made)
+    if made.advice is not None:
+        sections["layout_advice"] = _advised(made.advice)
+    if "step.breakdown.compute_seconds" not in flat:
+        sections["step"]["breakdown"] = None
+    sections["coverage"] = account.coverage(made.case)
+    sections["intervals"] = _intervals(made)
+    sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
+    sections["warnings"] = [{"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)]
+    provenance = account.provenance(scenario, made.case)
+    sections["provenance"] = provenance
+    if made.explained:
+        facts = {row["path"]: row["value"] for row in provenance}
+        sections["explain"] = explaining.explanations(facts | flat, provenance)
+    return sections
+
+
+_PROBABILITIES = ("payback.probability", "clocks.probability_closing")
+
+
+def _phases(made: Plan) -> list[dict[str, Any]] | None:
+    """Layouts of the phases, where there are several."""
+    if len(made.layouts) < 2:
+        return None
+    return [layout.described() for layout in made.layouts]
+
+
+def _advised(found: Advice) -> dict[str, Any]:
+    return {
+        "layout": found.layout.described() if found.layout is not None else None,
+        "accelerators": found.accelerators,
+    }
+
+
+def _plain(path: str, value: Any) -> Any:
+    """A figure as JSON has it: a number, a word for a code, null for what never comes."""
+    number = float(value)
+    if path in CODES:
+        return CODES[path][int(number)]
+    if path in FLAGS:
+        return number > 0
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _intervals(made: Plan) -> dict[str, dict[str, float | None]]:
+    """Quantiles of every figure that varies over the draws; null where they are infinite."""
+    if made.drawn is None:
+        return {}
+    found: dict[str, dict[str, float | None]] = {}
+    for path, value in made.drawn.values.items():
+        if path in CODES or path in FLAGS or np.ndim(value) == 0:
+            continue
+        found[path] = {name: q if math.isfinite(q) else None for name, q in quantiles(value).items()}
+    return found
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths as nested mappings."""
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parents, last = path.split(".")
+        here = nested
+        for parent in parents:
+            here = here.setdefault(parent, {})
+        here[last] = value
+    return nested
