@@ -23,6 +23,7 @@ from costsim.scaling.loss import formula_inputs, loss_notes, loss_text
 from costsim.training.architecture import parameters
 from costsim.training.device import Stack
 from costsim.training.goodput import failure_warnings
+from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Range
 
 SCENARIO_SECTIONS = ("training", "cluster", "cost", "serving", "demand", "price", "finance", "uncertainty")
@@ -63,7 +64,7 @@ def texts(scenario: Scenario, case: Case) -> dict[str, str | bool]:
 
 def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None) -> list[str]:
     """What a reader should know, in sentences, the most important first."""
-    found = [*_fit_notes(case, values, advice), *_missing(scenario, case, values)]
+    found = [*_fit_notes(values, advice), *_missing(scenario, case, values)]
     found += loss_notes(
         case.law,
         parameters=counted(case),
@@ -77,11 +78,13 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
     return found
 
 
-def _fit_notes(case: Case, values: Values, advice: Advice | None) -> Iterator[str]:
+def _fit_notes(values: Values, advice: Advice | None) -> Iterator[str]:
     if advice is None:
         return
     peak, capacity = (float(values[f"memory.{name}_bytes"]) / 2**30 for name in ("peak", "capacity"))
-    terms = {name: float(values[f"memory.{name}_bytes"]) for name in ("weights", "gradients", "optimizer", "activations")}
+    terms = {
+        name: float(values[f"memory.{name}_bytes"]) for name in ("weights", "gradients", "optimizer", "activations")
+    }
     largest = max(terms, key=lambda name: terms[name])
     yield (
         f"memory: {peak:.1f} GiB a device are more than its {capacity:.1f} GiB; the largest part is {largest},"
@@ -90,11 +93,12 @@ def _fit_notes(case: Case, values: Values, advice: Advice | None) -> Iterator[st
     if advice.layout is not None:
         keys = advice.layout.described()
         shown = ", ".join(f"{key} {keys[key]}" for key in ("tensor", "pipeline", "context", "expert", "sharding"))
-        yield f"memory: the nearest layout that fits: {shown}, micro-batch {keys['micro_batch']}, recompute {keys['recompute']}"
+        shown += f", micro-batch {keys['micro_batch']}, recompute {keys['recompute']}"
+        yield f"memory: the nearest layout that fits: {shown}"
     elif advice.accelerators is not None:
         yield f"memory: no layout of this cluster fits; {advice.accelerators:,} accelerators would do"
     else:
-        yield "memory: no layout of this cluster fits, nor of one many times its size: the model is too large for the device"
+        yield "memory: no layout of this cluster fits, nor of one many times its size: the device is too small"
 
 
 def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
@@ -119,12 +123,13 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
     if case.training.system_watts is None:
         yield f"energy: no power of {scenario.accelerator.label} is known; add power.system to its file"
     if case.cost is not None:
+        label = scenario.accelerator.label
         if absent := not_included(case.cost):
             yield f"cost: the programme does not include {', '.join(absent)}: add cost.{absent[0]} and so on"
         if case.cost.own is None:
-            yield f"cost: no purchase price of {scenario.accelerator.label} is known; add cost.own.usd_per_accelerator"
+            yield f"cost: no purchase price of {label} is known; add cost.own.usd_per_accelerator"
         if case.cost.rent is None:
-            yield f"cost: no rental price of {scenario.accelerator.label} is known; add cost.rent.usd_per_accelerator_hour"
+            yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
 
 
 def _price_notes(scenario: Scenario) -> Iterator[str]:
@@ -184,9 +189,8 @@ def _said(scenario: Scenario) -> Iterator[dict[str, Any]]:
         value = _parsed(scenario, path, written)
         if place.file.startswith("data/"):
             fact = scenario.facts.get(path, Fact())
-            title = scenario.origins.get(fact.source, fact.source)
-            note = f": {fact.note}" if fact.note else ""
-            yield _row(path, value, f"default{note} ({title})", fact.known or "estimated")
+            title = "" if fact.source in ("", "assumption") else f": {scenario.origins.get(fact.source, fact.source)}"
+            yield _row(path, value, f"default{title}", fact.known or "estimated") | {"note": fact.note}
         else:
             line = f":{place.line}" if place.line else ""
             yield _row(path, value, f"{place.file}{line}", "given")
@@ -288,7 +292,7 @@ def _centre(value: Any) -> Any:
     if isinstance(value, Range):
         return value.centre()
     if isinstance(value, np.ndarray | np.generic):
-        return float(np.median(value))
+        return middle(value)
     if isinstance(value, list | tuple | dict):
         return str(value)
     return value if isinstance(value, int | float | str | bool) or value is None else str(value)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-import numpy as np
-
 from costsim.errors import InputError, Problem
 from costsim.inputs.case import PhaseTerms, TrainingTerms
 from costsim.training.layout import Layout
 from costsim.training.search import Ranking, Space, enumerate_layouts, nearest_that_fits, rank
+from costsim.uncertainty.draws import middle
 
 FOLLOWING = ("context", "data", "micro_batch")
 """Keys that a phase with another sequence length or batch may choose anew."""
@@ -44,7 +43,7 @@ def rankings(case: TrainingTerms, phase: PhaseTerms, space: Space, accelerators:
     candidates = enumerate_layouts(
         case.architecture,
         count,
-        float(np.median(case.network.scale_up_domain)),
+        middle(case.network.scale_up_domain),
         float(work.sequence_length),
         float(work.global_batch_sequences),
         space,
@@ -117,7 +116,9 @@ def _no_layout(case: TrainingTerms, phase: PhaseTerms) -> Problem:
         + (f" with {given}" if given else "")
         + f" is legal: {reasons}"
     )
-    return Problem(message, "cluster.layout", allowed="degrees whose product divides the cluster, and a batch that divides")
+    return Problem(
+        message, "cluster.layout", allowed="degrees whose product divides the cluster, and a batch that divides"
+    )
 
 
 def _listed(words: Sequence[str]) -> str:

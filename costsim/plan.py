@@ -22,7 +22,7 @@ from costsim.inputs.scenario import Scenario, load_scenario
 from costsim.layouts import Advice, advice, chosen
 from costsim.training.layout import Layout
 from costsim.training.report import layout_section
-from costsim.uncertainty.draws import quantiles, stream
+from costsim.uncertainty.draws import middle, quantiles, stream
 
 if TYPE_CHECKING:
     import pandas
@@ -119,7 +119,10 @@ def plan(
     settings = list(overrides)
     settings += [f"uncertainty.seed={seed}"] if seed is not None else []
     settings += [f"uncertainty.draws={draws}"] if draws is not None else []
-    scenario = x if isinstance(x, Scenario) and not settings else load_scenario(x, settings, stdin_text=stdin_text)
+    if isinstance(x, Scenario):
+        scenario = x if not settings else load_scenario(x.resolved(), settings)
+    else:
+        scenario = load_scenario(x, settings, stdin_text=stdin_text)
     centre = build(scenario, Drawn.centre(scenario))
     layouts = chosen(centre.training)
     point = evaluate(centre, layouts)
@@ -136,7 +139,7 @@ def _spread(scenario: Scenario, layouts: Sequence[Layout]) -> Evaluation | None:
     if n == 0:
         return None
     case = build(scenario, Drawn.sample(scenario, seed, n))
-    spread = float(np.median(case.training.stack.residual))
+    spread = middle(case.training.stack.residual)
     residual = np.exp(spread * stream(seed, "step.residual").standard_normal(n))
     return evaluate(case, layouts, residual)
 
@@ -167,7 +170,9 @@ def _json(made: Plan) -> dict[str, Any]:
     sections["coverage"] = account.coverage(made.case)
     sections["intervals"] = _intervals(made)
     sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
-    sections["warnings"] = [{"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)]
+    sections["warnings"] = [
+        {"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)
+    ]
     provenance = account.provenance(scenario, made.case)
     sections["provenance"] = provenance
     if made.explained:

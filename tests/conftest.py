@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Run, environment
 
-ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,14 +33,6 @@ def example() -> dict[str, Any]:
 def sparse() -> dict[str, Any]:
     """The JSON of a plan that does not fit and has most sections absent."""
     return json.loads((DATA / "plan_sparse.json").read_text(encoding="utf-8"))
-
-
-def environment(**changes: str | None) -> dict[str, str]:
-    """The environment of a child process: this one's without what steers output, and with changes (None removes)."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "TERM", "FORCE_COLOR")}
-    kept["PYTHONPATH"] = str(ROOT)
-    merged = {**kept, **changes}
-    return {key: value for key, value in merged.items() if value is not None}
 
 
 @pytest.fixture

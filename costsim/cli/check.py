@@ -29,7 +29,7 @@ def check(
 
     from costsim.cli.streams import complain, deliver
     from costsim.errors import InputError
-    from costsim.inputs.scenario import check_file
+    from costsim.inputs.check import check_file
     from costsim.render import flat, formats
     from costsim.render.text import clean
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costsim.economics.calendar import DAYS_PER_MONTH, PER_MILLION, SECONDS_PER_MONTH
-from costsim.economics.finance import by_month
+from costsim.economics.finance import by_month, divide
 
 if TYPE_CHECKING:
     from costsim.economics.finance import Flows
@@ -203,7 +203,8 @@ def ramp_share(ramp: LogisticRamp | BassRamp, age_months: Flows) -> Flows:
     Source: logistic function; Bass 1969 (Management Science 15), cumulative adopters.
     """
     if isinstance(ramp, LogisticRamp):
-        score = (age_months - by_month(ramp.midpoint)) / by_month(ramp.width)
+        width = np.maximum(by_month(ramp.width), 1e-6)  # a width of nothing is a step
+        score = (age_months - by_month(ramp.midpoint)) / width
         return 1.0 / (1.0 + np.exp(-np.clip(score, -700.0, 700.0)))
     p, q = by_month(ramp.p), by_month(ramp.q)
     decay = np.exp(-(p + q) * age_months)
@@ -232,7 +233,7 @@ def market_share_of_list(price: PriceTerms, output_list: Flows, age_months: Flow
     if price.market_at_launch is None:
         return np.ones_like(age_months)
     market = by_month(price.market_at_launch) * np.exp(-np.log(by_month(price.market_decline)) * age_months / 12)
-    return np.minimum(1.0, market / output_list)
+    return np.minimum(1.0, divide(market, output_list, np.inf))
 
 
 def blend(mix: TokenMix, uncached: Flows, cached: Flows, output: Flows) -> Flows:

@@ -114,7 +114,8 @@ class ServingTerms:
         cached_cost: of a cached token, as a share of prefilling it.
         occupancy: share of paid hours in which replicas are busy.
         usd_per_accelerator_hour: of serving accelerators.
-        software_factor: speed of this engine on this chip over the fitted roofline's.
+        software_factor: speed of this engine on this chip over the fitted roofline's, as planned: moves the batch.
+        residual: speed as it turns out over what was planned, at the planned batch.
         attention_data_parallel: groups that each hold other requests' KV cache; 1 without.
         measured_tokens_per_second: output tokens per accelerator, measured; None to use the roofline.
     """
@@ -128,6 +129,7 @@ class ServingTerms:
     occupancy: Num
     usd_per_accelerator_hour: Num
     software_factor: Num = 1.0
+    residual: Num = 1.0
     attention_data_parallel: float = 1.0
     measured_tokens_per_second: Num | None = None
 

@@ -13,11 +13,11 @@ from costsim.economics.clocks import DebtTerms, FundingTerms
 from costsim.economics.cost import Amount, CostTerms
 from costsim.economics.energy import PowerTerms
 from costsim.economics.ownership import OwnTerms, RentTerms, years_since_purchase
-from costsim.errors import InputError, Problem
+from costsim.errors import InputError
 from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.case import Case, MarketTerms, PhaseTerms, Replica, TrainingTerms
-from costsim.inputs.money import Demand, Finance, Line, Price, Serving, SoftwareFactors
+from costsim.inputs.money import SoftwareFactors
 from costsim.inputs.scenario import Scenario
 from costsim.scaling.laws import Law, counted_parameters, with_drawn_constants, with_drawn_level
 from costsim.training.architecture import (
@@ -92,7 +92,7 @@ SERVING_RENT = "serving.usd_per_accelerator_hour"
 
 
 def _outside(scenario: Scenario) -> dict[str, Any]:
-    """Uncertain numbers that may come from elsewhere than the scenario's own fields, by the path that they stand for."""
+    """Uncertain numbers that may come from elsewhere than the scenario's fields, by the path that they stand for."""
     prices = scenario.prices
     chosen = {RENT: prices.rent, PURCHASE: prices.purchase, SERVING_RENT: prices.serving_rent}
     return {
@@ -143,7 +143,7 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
     training, cluster = fields.training, fields.cluster
     a, chip_file, stack_file = scenario.model.architecture, scenario.accelerator, scenario.stack.stack
     try:
-        chip = machine.chip(chip_file, stack_file, training.precision)
+        chip = machine.chip(chip_file, training.precision)
     except InputError as error:
         raise _at(error, scenario, "training.precision") from None
     failures = cluster.failures
@@ -217,11 +217,11 @@ def _cost(scenario: Scenario, drawn: Drawn) -> CostTerms:
     )
 
 
-def _amount(line: Line | None) -> Amount | None:
+def _amount(line: Any) -> Amount | None:
     if line is None:
         return None
     usd, share = line.usd, line.share
-    return Amount(usd if usd is not None else 0.0, share if share is not None else 0.0)  # type: ignore[arg-type]
+    return Amount(usd if usd is not None else 0.0, share if share is not None else 0.0)
 
 
 def _own(scenario: Scenario, drawn: Drawn) -> OwnTerms | None:
@@ -295,7 +295,7 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
     return Replica(served_model(scenario.model.architecture, serving), chip_terms, roofline, terms)
 
 
-def served_model(a: Architecture, serving: Serving) -> replica.ServedModel:
+def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
     """The model as a replica sees it; lengths of windows are taken at the middle of the requests' lengths."""
     context = machine.centre(serving.input_tokens) + machine.centre(serving.output_tokens) / 2
     count, e, mla = parameters(a), a.experts, a.attention
@@ -337,10 +337,10 @@ def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:
     )
 
 
-def _demand(demand: Demand) -> cohort.DemandTerms:
-    peak: Any = demand.peak
+def _demand(demand: Any) -> cohort.DemandTerms:
+    peak = demand.peak
     if peak is None:
-        peak = demand.users * demand.tokens_per_user_per_day / SECONDS_PER_DAY  # type: ignore[operator]
+        peak = demand.users * demand.tokens_per_user_per_day / SECONDS_PER_DAY
     ramp = demand.ramp
     curve: cohort.LogisticRamp | cohort.BassRamp
     if ramp.kind == "logistic":
@@ -350,7 +350,7 @@ def _demand(demand: Demand) -> cohort.DemandTerms:
     return cohort.DemandTerms(peak, curve, demand.launch_delay, demand.life, demand.paid_share)
 
 
-def _price(price: Price, scenario: Scenario) -> cohort.PriceTerms:
+def _price(price: Any, scenario: Scenario) -> cohort.PriceTerms:
     def steps(listed: Any) -> Any:
         if not isinstance(listed, tuple):
             return listed
@@ -367,11 +367,11 @@ def _price(price: Price, scenario: Scenario) -> cohort.PriceTerms:
     )
 
 
-def _mix(serving: Serving) -> cohort.TokenMix:
+def _mix(serving: Any) -> cohort.TokenMix:
     return cohort.TokenMix(serving.input_tokens, serving.output_tokens, serving.cached_share, serving.batch_share)
 
 
-def _funding(finance: Finance) -> FundingTerms | None:
+def _funding(finance: Any) -> FundingTerms | None:
     """Cash and debt; None where neither is given."""
     if finance.cash is None and finance.debt is None:
         return None

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.kinds import FieldError, Kind, nearest, shown
-from costsim.inputs.source import Path, Source, dotted, split
+from costsim.inputs.source import Path, Place, Source, dotted, split
 
 __all__ = ["ByShape", "Date", "FieldError", "Items", "Strict", "validate"]
 
@@ -165,8 +165,14 @@ def validate(model: type[Model], source: Source, prefix: str = "") -> Model:
 
 def _order(detail: Mapping[str, Any], source: Source) -> tuple[bool, str, int, int]:
     """Sorts pydantic's errors as their places: those of the file itself first."""
-    place = source.position(_real_path(detail["loc"], source.value, _is_about_key(detail)))
+    place = _place(source, _real_path(detail["loc"], source.value, _is_about_key(detail)), detail["type"])
     return place.file != source.file, place.file, place.line, place.column
+
+
+def _place(source: Source, path: Path, kind: str, key: bool = False) -> Place:
+    """Where to point: for a missing key of a section that came from another file, at the file that lacks it."""
+    place = source.position(path, key)
+    return source.position(()) if kind == "missing" and place.file != source.file else place
 
 
 def _is_about_key(detail: Mapping[str, Any]) -> bool:
@@ -180,7 +186,7 @@ def _problems(detail: Mapping[str, Any], model: type[pydantic.BaseModel], source
     named = f"{prefix}." if prefix and path else prefix
 
     def at(path: Path, message: str, allowed: str = "", suggestion: str = "", key: bool = False) -> Problem:
-        place = source.position(path, key)
+        place = _place(source, path, kind, key)
         return place.problem(message, named + dotted(path), allowed, suggestion)
 
     if kind == "missing":

@@ -214,15 +214,18 @@ def _not_a_number(text: str, kind: Kind) -> FieldError:
 
 def _unknown_unit(text: str, unit: str, kind: Kind) -> FieldError:
     """The error that what stands after a number is no unit of the expected dimension."""
-    if not unit or unit in MAGNITUDES:
+    if not unit or (unit in MAGNITUDES and kind.dimension.magnitudes):
         return kind.refusal(f"{shown(text)} needs a unit", f"{text} {kind.own_unit}")
     if dashed := _DASHED.fullmatch(text):
         return kind.refusal(f"{shown(text)} is no quantity", f"{dashed[1]} to {dashed[2]}")
     for other in DIMENSIONS:
-        if other is not kind.dimension and other.find(unit):
+        if other is not kind.dimension and unit not in MAGNITUDES and other.find(unit):
             return kind.refusal(f"{shown(text)} is {other.noun}, not {kind.dimension.noun}")
     spelt = {f"{m} {u}" for m in MAGNITUDES for u in kind.dimension.units} if kind.dimension.magnitudes else set()
     if spelt and unit[:1] in MAGNITUDES and f"{unit[0]} {unit[1:]}" in spelt:
         return kind.refusal(f"unknown unit {shown(unit)}", f"{unit[0]} {unit[1:]}")
-    known = [*kind.dimension.units, *(MAGNITUDES if kind.takes_bare else ())]
+    known = [
+        *kind.dimension.units,
+        *(MAGNITUDES if kind.takes_bare and (kind.bare or kind.dimension.magnitudes) else ()),
+    ]
     return kind.refusal(f"unknown unit {shown(unit)}", nearest(unit, [word for word in known if word]))

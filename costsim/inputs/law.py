@@ -1,4 +1,4 @@
-"""Scaling laws as files: ``laws/*.yaml`` of the catalogue, and those that ``costsim fit`` writes."""
+"""Scaling laws as files: ``laws/*.yaml`` of the catalogue, and a user's own of the same form."""
 
 from __future__ import annotations
 

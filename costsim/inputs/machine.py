@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Literal
-
-import numpy as np
+from typing import Any, Literal
 
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
-from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Cluster, Precision, Training
+from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Precision, Training
 from costsim.inputs.fields import Strict, validate
 from costsim.inputs.stack import StackFile
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.training.device import Chip, Network, Stack, Workload
+from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Num, Range
 
 RING_HOPS = 7.0  # a ring of eight ranks passes seven links; measured fixed times of collectives are close to that
 
 
-def chip(accelerator: Accelerator, stack: StackFile, precision: Precision) -> Chip:
+def chip(accelerator: Accelerator, precision: Precision) -> Chip:
     """The accelerator at a precision.
 
     Efficiencies are taken at their centre: the spread of the step-time model's residual was measured with them in it,
@@ -58,8 +57,13 @@ class _UnknownChip(Strict):
     sources: dict[str, Origin]
 
 
-def network(accelerator: Accelerator, cluster: Cluster, stack: StackFile) -> Network:
+def network(accelerator: Accelerator, cluster: Any, stack: StackFile) -> Network:
     """The links of one accelerator of the cluster.
+
+    Args:
+        accelerator: the chip.
+        cluster: the `Cluster` section, its ranges drawn.
+        stack: for the share of the links that collectives reach.
 
     Raises:
         InputError: the cluster has more than one domain and no network between them is known.
@@ -102,8 +106,8 @@ def workload(training: Training, sequence_length: float, batch: float) -> Worklo
     )
 
 
-def centre(value: object) -> float:
+def centre(value: Any) -> float:
     """The median of a number, of a range, or of draws."""
     if isinstance(value, Range):
         return value.centre()
-    return float(np.median(np.asarray(value, dtype=float)))
+    return middle(value)

@@ -190,6 +190,7 @@ class Model(Strict):
         a = self.to_architecture()
         count, e = parameters(a), a.experts
         experts = f", {e.active} of {e.routed} experts of {e.ffn_size}" if e else f", ffn {a.ffn_size}"
+        experts += f" and a shared one of {e.shared_ffn_size}" if e and e.shared else ""
         size = format_quantity(self.parameters, kind_of(Count))
         return [
             f"model: shape inferred from {size} parameters, in Llama 3's proportions: {a.layers} layers, hidden "

@@ -1,4 +1,6 @@
-"""The sections of a scenario that are about money: cost, serving, demand, price, finance, and the cluster's failures.
+"""The sections of a scenario that are about money: cost, demand, price, finance, and the cluster's failures.
+
+The serving section is in ``serving``; its models are found here too.
 
 Keys that ``data/defaults.yaml`` fills are required here: defaults are laid under a scenario before it is validated, so
 that no number hides in code. What may be missing altogether is None.
@@ -15,18 +17,16 @@ from pydantic_core import CoreSchema, core_schema
 from costsim.errors import Problem
 from costsim.inputs import units
 from costsim.inputs.fields import ByShape, Date, FieldError, Items, Strict
-from costsim.inputs.hardware import Precision, Term
+from costsim.inputs.hardware import Term
 from costsim.inputs.kinds import Kind
 from costsim.inputs.prices import BookEntry
 from costsim.inputs.quantity import (
     AtLeastOneRange,
-    Count,
     EventsPerHourRange,
     FractionRange,
     GrowthPerYearRange,
     MonthsRange,
     PositiveFractionRange,
-    PositiveNumber,
     PositiveNumberRange,
     RatePerYearRange,
     SecondsRange,
@@ -36,25 +36,22 @@ from costsim.inputs.quantity import (
     UsdPerMtokRange,
     UsdRange,
 )
+from costsim.inputs.serving import HourPrice as HourPrice
+from costsim.inputs.serving import Rent as Rent
+from costsim.inputs.serving import Serving as Serving
+from costsim.inputs.serving import SoftwareFactors as SoftwareFactors
 from costsim.uncertainty.ranges import Range
 
 TERM_YEARS: Mapping[str, float] = {"1-year": 1.0, "3-year": 3.0}
 """Length of the terms that can be committed to."""
 
-PositiveSecondsRange: TypeAlias = Annotated[float | Range, Kind(units.TIME, above=True, ranges=True)]
 LifeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years", lower=0.1, upper=50, ranges=True)]
 AgeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years", upper=50, ranges=True)]
 SpanInMonths: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="months", above=True, ranges=True)]
 NetworkShare: TypeAlias = Annotated[float | Range, Kind(units.FRACTION, upper=0.9, ranges=True)]
 MtokPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_MTOK, above=True, ranges=True)]
-HourPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_HOUR, above=True, bare=True, ranges=True)]
 UnitPrice: TypeAlias = Annotated[float | Range, Kind(units.USD, above=True, bare=True, ranges=True)]
-TokenRate: TypeAlias = Annotated[float | Range, Kind(units.TOKEN_RATE, above=True, bare=True, ranges=True)]
 
-Rent: TypeAlias = Annotated[
-    HourPrice | BookEntry | None, ByShape("a price such as 2.35 USD/h, a range, or {book: accelerator/term}")
-]
-"""A rental price: stated, or taken from the price book. A price of zero is refused: nothing is free."""
 Purchase: TypeAlias = Annotated[
     UnitPrice | BookEntry | None, ByShape("a price such as 30000 USD, a range, or {book: accelerator/purchase}")
 ]
@@ -225,92 +222,6 @@ class Cost(Strict):
     storage: Line | None = None
     network: Line | None = None
     contingency: Line | None = None
-
-
-# --- serving ----------------------------------------------------------------------------------------------------------
-
-
-class BytesByPrecision(Strict):
-    """Bytes of an element at each precision."""
-
-    fp32: PositiveNumber
-    tf32: PositiveNumber
-    fp16: PositiveNumber
-    bf16: PositiveNumber
-    fp8: PositiveNumber
-    int8: PositiveNumber
-    fp4: PositiveNumber
-
-
-class RooflineFields(Strict):
-    """Fitted constants of serving engines; ``serving.roofline``.
-
-    Attributes:
-        memory_efficiency: share of the memory bandwidth reached.
-        flop_efficiency: share of the peak reached.
-        dense_layer: fixed time of a dense layer in a decode step.
-        expert_layer: fixed time of a layer of a model with experts.
-        allreduce: fixed time of an all-reduce.
-        link_efficiency: share of the link bandwidth that all-reduces reach.
-        memory_fraction: share of the memory for weights and KV cache.
-        weight_bytes: of a weight, scales included.
-        kv_bytes: of a cached element.
-    """
-
-    memory_efficiency: PositiveFractionRange
-    flop_efficiency: PositiveFractionRange
-    dense_layer: SecondsRange
-    expert_layer: SecondsRange
-    allreduce: SecondsRange
-    link_efficiency: PositiveFractionRange
-    memory_fraction: PositiveFractionRange
-    weight_bytes: BytesByPrecision
-    kv_bytes: BytesByPrecision
-
-
-class SoftwareFactors(Strict):
-    """Speed of engines over the fitted roofline, by vendor of the chip."""
-
-    nvidia: PositiveNumberRange
-    other: PositiveNumberRange
-
-
-class Serving(Strict):
-    """How the model is served; ``serving``.
-
-    Attributes:
-        accelerator: a catalogue name, a path, or a mapping; default the cluster's.
-        accelerators_per_replica: that hold one copy; default a node.
-        precision: of weights and products.
-        input_tokens: of a request.
-        output_tokens: of a request.
-        speed: promised to each user.
-        cached_share: of input tokens.
-        cached_cost: of a cached token, of prefilling it.
-        batch_share: of tokens sold at the batch discount.
-        occupancy: share of paid hours in which replicas are busy.
-        usd_per_accelerator_hour: price; default that of the price book.
-        measured_tokens_per_second: output tokens per accelerator, instead of the roofline's.
-        attention_data_parallel: groups that each hold other requests' KV cache.
-        software_factor: speed of the engine over the fitted roofline's, or one for each vendor.
-        roofline: fitted constants.
-    """
-
-    accelerator: Annotated[str | dict[str, Any] | None, ByShape("a catalogue name, a path or a mapping")] = None
-    accelerators_per_replica: Count | None = None
-    precision: Precision
-    input_tokens: TokensRange
-    output_tokens: TokensRange
-    speed: TokensPerSecondRange
-    cached_share: FractionRange
-    cached_cost: FractionRange
-    batch_share: FractionRange
-    occupancy: PositiveFractionRange
-    usd_per_accelerator_hour: Rent = None
-    measured_tokens_per_second: TokenRate | None = None
-    attention_data_parallel: Count
-    software_factor: Annotated[PositiveNumberRange | SoftwareFactors, ByShape("a factor, or one for each vendor")]
-    roofline: RooflineFields
 
 
 # --- demand, price, finance -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from costsim.errors import InputError, Problem
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.money import Cost, Serving
-from costsim.inputs.prices import BookEntry, PurchaseQuote, Quote, book_quote, purchase_quote, rent_quote
+from costsim.inputs.prices import BookEntry, PurchaseQuote, Quote, book_quote, purchase_quote, rent_quote, rent_terms
 from costsim.uncertainty.ranges import Range
 
 
@@ -45,7 +45,13 @@ class Prices:
 
 
 def choose(
-    cost: Cost, serving: Serving | None, accelerator: Accelerator, server: Accelerator | None, start: datetime.date
+    cost: Cost,
+    serving: Serving | None,
+    accelerator: Accelerator,
+    server: Accelerator | None,
+    start: datetime.date,
+    *,
+    any_term: bool = False,
 ) -> Prices:
     """The prices of a scenario.
 
@@ -55,6 +61,7 @@ def choose(
         accelerator: of the cluster.
         server: of the service.
         start: the day that prices are of, unless a reference names another.
+        any_term: whether the term is only a default, so that another may stand in where the book lacks it.
 
     Raises:
         InputError: the chosen basis, or serving, has no price.
@@ -62,7 +69,8 @@ def choose(
     problems: list[Problem] = []
     rent_path, own_path = "cost.rent.usd_per_accelerator_hour", "cost.own.usd_per_accelerator"
     served_path = "serving.usd_per_accelerator_hour"
-    rent = _rent(cost.rent.usd_per_accelerator_hour, cost.rent.term, accelerator, start, rent_path, problems)
+    term = _term(cost.rent.term, accelerator, any_term)
+    rent = _rent(cost.rent.usd_per_accelerator_hour, term, accelerator, start, rent_path, problems)
     own = _purchase(cost.own.usd_per_accelerator, accelerator, start, own_path, problems)
     if rent is None and cost.basis == "rent":
         problems.append(_lacking(rent_path, f"no rental price ({cost.rent.term}) of {accelerator.label} is known"))
@@ -71,7 +79,7 @@ def choose(
     served = None
     if serving is not None and server is not None:
         stated = serving.usd_per_accelerator_hour
-        served = _rent(stated, cost.rent.term, server, start, served_path, problems)
+        served = _rent(stated, _term(cost.rent.term, server, any_term), server, start, served_path, problems)
         if served is None and server is accelerator:
             served = rent
         if served is None:
@@ -79,6 +87,12 @@ def choose(
     if problems:
         raise InputError(problems)
     return Prices(rent, own, served)
+
+
+def _term(term: str, accelerator: Accelerator, any_term: bool) -> str:
+    """The term whose price is taken: the one asked for, or the first that the book has."""
+    has = rent_terms(accelerator)
+    return term if term in has or not any_term or not has else has[0]
 
 
 def _lacking(path: str, message: str) -> Problem:

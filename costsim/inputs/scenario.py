@@ -245,7 +245,7 @@ class _Loader:
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
         server = (served or chip)[0] if fields.serving else None
-        prices = self.attempt(lambda: pricing.choose(fields.cost, fields.serving, chip[0], server, start))
+        prices = self.attempt(lambda: self.prices(fields, chip[0], server, start))
         if prices is None:
             raise InputError(_ordered(self.problems, self.source.file))
         return Scenario(
@@ -263,6 +263,13 @@ class _Loader:
             site,
             prices,
         )
+
+    def prices(
+        self, fields: ScenarioFields, chip: Accelerator, server: Accelerator | None, start: datetime.date
+    ) -> pricing.Prices:
+        """The prices of the scenario, or of the book; a term that nobody asked for may be another."""
+        defaulted = self.source.position("cost.rent.term").file.startswith("data/")
+        return pricing.choose(fields.cost, fields.serving, chip, server, start, any_term=defaulted)
 
     def attempt(self, load: Callable[[], Loaded], path: str = "") -> Loaded | None:
         """What a loader makes, or None and its problems noted, placed at the path that asked."""

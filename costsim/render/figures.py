@@ -108,19 +108,14 @@ class Figures:
         found = self._intervals.get(path)
         return found if isinstance(found, Mapping) else None
 
-    def number(self, path: str) -> str:
+    def number(self, path: str, like: float | None = None) -> str:
         """The number at a path with its unit, without its range; a dash where there is none."""
         value = self.value(path)
-        return "-" if value is None else numbers.number(value, unit_of(path))
+        return "-" if value is None else numbers.number(value, unit_of(path), like)
 
-    def range(self, path: str) -> str:
+    def range(self, path: str, like: float | None = None) -> str:
         """The range at a path alone, such as ``31–55M``; empty where there is none."""
-        return numbers.range_only(self.value(path), unit_of(path), self.interval(path))
-
-    def alike(self, path: str, largest: float) -> str:
-        """The number at a path in the magnitude of the largest of its column; a dash where there is none."""
-        value = self.value(path)
-        return "-" if value is None else numbers.alike(value, unit_of(path), largest)
+        return numbers.range_only(self.value(path), unit_of(path), self.interval(path), like)
 
     def text(self, path: str, unit: str | None = None) -> str:
         """The leaf at a path as short text, with its range; in its declared unit unless another is given."""

@@ -19,16 +19,20 @@ _COMPACT: tuple[Rung, ...] = (
 )  # fmt: skip
 _SI: tuple[Rung, ...] = ((1.0, " "), (1e3, " k"), (1e6, " M"), (1e9, " G"), (1e12, " T"), (1e15, " P"), (1e18, " E"))
 _SECONDS: tuple[Rung, ...] = (
+    (1e-9, " ns"),
     (1e-6, " µs"), (1e-3, " ms"), (1.0, " s"), (60.0, " min"), (3600.0, " h"), (86400.0, " days"),
 )  # fmt: skip
+_TONNES: tuple[Rung, ...] = ((1e-3, " kg"), (1.0, " t"))
 _DAYS: tuple[Rung, ...] = ((1.0 / 1440.0, " min"), (1.0 / 24.0, " h"), (1.0, " days"))
 _BYTES: tuple[Rung, ...] = (
     (1.0, " B"), (2.0**10, " KiB"), (2.0**20, " MiB"), (2.0**30, " GiB"), (2.0**40, " TiB"), (2.0**50, " PiB"),
 )  # fmt: skip
 
-_EXPONENT_FROM = 21  # powers of ten from here on have no magnitude letter
+_FIRST_EXPONENT = 15  # FLOPs are written as 4.25e25 from here on
+_NEARLY_ALL, _NEARLY_NONE = 99.99, 0.01  # percent: closer than this, only the side is told
 _LONGEST_COUNT = 1_000_000  # whole counts below this are written out: 16,384 accelerators
 _MOST_DECIMALS = 12
+_SHARED_DECIMALS, _FAR_BELOW = 2, 0.01  # in a column; far smaller numbers keep a magnitude of their own
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ _STYLES: dict[str, UnitStyle] = {
     "": UnitStyle(),
     "1": UnitStyle(),
     "number": UnitStyle(),
-    "ratio": UnitStyle(),
+    "ratio": UnitStyle(digits=2),
     "multiple": UnitStyle(after="×"),
     "count": UnitStyle(whole=True),
     "fraction": _PERCENT,
@@ -88,7 +92,7 @@ _STYLES: dict[str, UnitStyle] = {
     "W": UnitStyle(_SI, after="W"),
     "MW": UnitStyle(_SI, after="W", factor=1e6),
     "kWh": UnitStyle(_SI, after="Wh", factor=1e3),
-    "t": UnitStyle(_PLAIN, after=" t"),
+    "t": UnitStyle(_TONNES),
     "USD": UnitStyle(before="$", cents=True),
     "accelerator-hour": UnitStyle(after=" accelerator-hours"),
 }
@@ -113,13 +117,19 @@ def unit_style(unit: str) -> UnitStyle:
     if name.startswith("USD/"):
         per = name.removeprefix("USD/")
         return UnitStyle(before="$", after="/" + _PER.get(per, per), cents=True)
-    if name.startswith(("t ", "tonnes ")):  # t CO2e
-        return UnitStyle(_PLAIN, after=f" {name}")
+    if name.startswith("t "):  # t CO2e
+        return UnitStyle(_TONNES, after=name.removeprefix("t"))
     return UnitStyle(after=f" {name}")
 
 
-def number(value: float, unit: str = "") -> str:
+def number(value: float, unit: str = "", like: float | None = None) -> str:
     """Write one number with its unit, such as ``$72.6M``, ``6.46 s`` or ``4.25e25 FLOP``.
+
+    Args:
+        value: the number.
+        unit: its unit, as declared.
+        like: the largest number of its column, whose magnitude it takes, so that amounts compare at a glance; a far
+            smaller one keeps its own.
 
     Raises:
         ValueError: the value is not a number. Infinity is "never" for durations and "unbounded" otherwise.
@@ -130,18 +140,12 @@ def number(value: float, unit: str = "") -> str:
     if math.isinf(value):
         return "never" if style.never else ("unbounded" if value > 0 else "unbounded below")
     scaled = value * style.factor
-    return _written(scaled, _rung(scaled, style), style)
-
-
-def alike(value: float, unit: str, largest: float) -> str:
-    """Write a number in the magnitude of the largest of its column, so that amounts compare at a glance.
-
-    A number a thousand times smaller than that magnitude keeps its own.
-    """
-    style = unit_style(unit)
-    rung = _rung(largest * style.factor, style)
-    scaled = value * style.factor
-    return _written(scaled, rung, style) if abs(scaled) >= 1e-3 * rung[0] else number(value, unit)
+    if style is _PERCENT and _NEARLY_ALL < scaled < 100.0:
+        return f">{_NEARLY_ALL:g} %"
+    if style is _PERCENT and 0.0 < scaled < _NEARLY_NONE:
+        return f"<{_NEARLY_NONE:g} %"
+    rung, shared = _rung_like(scaled, style, like)
+    return _written(scaled, rung, style, _SHARED_DECIMALS if shared else _MOST_DECIMALS)
 
 
 def with_range(value: float | None, unit: str, interval: Mapping[str, float | None] | None) -> str:
@@ -158,8 +162,17 @@ def with_range(value: float | None, unit: str, interval: Mapping[str, float | No
     return f"{centre} ({bounds})" if bounds else centre
 
 
-def range_only(value: float | None, unit: str, interval: Mapping[str, float | None] | None) -> str:
-    """The 90 % interval alone, in the magnitude of its centre: ``31–55M``; empty where there is no spread."""
+def range_only(
+    value: float | None, unit: str, interval: Mapping[str, float | None] | None, like: float | None = None
+) -> str:
+    """The 90 % interval alone, in the magnitude of its centre: ``31–55M``; empty where there is no spread.
+
+    Args:
+        value: the centre; None where it never comes.
+        unit: of all three numbers.
+        interval: as for `with_range`.
+        like: the largest number of the column, as for `number`.
+    """
     if interval is None:
         return ""
     style = unit_style(unit)
@@ -168,15 +181,17 @@ def range_only(value: float | None, unit: str, interval: Mapping[str, float | No
     if not finite or (len(finite) == 2 and finite[0] == finite[1]):
         return ""
     largest = max(finite, key=abs)
-    rung = _rung(largest if value is None or not value or not math.isfinite(value) else value * style.factor, style)
-    low, high = _ends(ends, style, rung, abs(finite[-1] - finite[0]) or abs(largest))
+    centre = largest if value is None or not value or not math.isfinite(value) else value * style.factor
+    rung, shared = _rung_like(centre, style, like)
+    most = _SHARED_DECIMALS if shared else _MOST_DECIMALS
+    low, high = _ends(ends, style, rung, abs(finite[-1] - finite[0]) or abs(largest), most)
     letter = rung[1] if rung[1] in _LETTERS else ""
     if min(finite) < 0.0:  # -$400M to $1,100M
         return " to ".join(_dressed_end(text, style.before, letter) for text in (low, high))
     return f"{style.before}{low}–{high}{letter}"
 
 
-_LETTERS = {letter for _, letter in _COMPACT[1:]} | {f"e{power}" for power in range(_EXPONENT_FROM, 309)}
+_LETTERS = {letter for _, letter in _COMPACT[1:]} | {f"e{power}" for power in range(_FIRST_EXPONENT, 309)}
 
 
 def relative(value: float, reference: float) -> str:
@@ -197,23 +212,22 @@ def signed(value: float, unit: str) -> str:
     return f"+{number(value, unit)}" if value > 0 else number(value, unit)
 
 
-def _ends(ends: Sequence[float | None], style: UnitStyle, rung: Rung, span: float) -> list[str]:
+def _ends(ends: Sequence[float | None], style: UnitStyle, rung: Rung, span: float, most: int) -> list[str]:
     """Both ends: as many decimals as tell them apart, at least two significant digits, no idle zeros."""
     cents = _cents(style, rung) and max(abs(end) for end in ends if end is not None and math.isfinite(end)) < 100.0
-    texts = [_end(end, style, rung, span / rung[0], cents=cents) for end in ends]
+    texts = [_end(end, style, rung, span / rung[0], 2 if cents else 0, most) for end in ends]
     while not cents and all(not _has_digits(text) or ("." in text and text[-1] == "0") for text in texts):
         texts = [text[:-1].removesuffix(".") if _has_digits(text) else text for text in texts]
     return texts
 
 
-def _end(end: float | None, style: UnitStyle, rung: Rung, span: float, *, cents: bool) -> str:
+def _end(end: float | None, style: UnitStyle, rung: Rung, span: float, least: int, most: int) -> str:
     if end is None or math.isinf(end):
         return "never" if style.never else "unbounded"
     scaled = end * style.factor / rung[0]
-    decimals = max(1 - _power(span), 1 - _power(scaled) if 0.0 < abs(scaled) < 10.0 else 0)
-    if cents:
-        decimals = max(2, decimals)
-    return _digits(scaled, min(max(decimals, 0), _MOST_DECIMALS), trim=None)
+    between = 1 - _power(span) if style.digits > 2 else -_power(span / 2)
+    decimals = max(between, 1 - _power(scaled) if 0.0 < abs(scaled) < 10.0 else 0)
+    return _digits(scaled, min(max(decimals, least), most), trim=None)
 
 
 def _has_digits(text: str) -> bool:
@@ -227,10 +241,19 @@ def _dressed_end(text: str, before: str, letter: str) -> str:
     return f"{sign}{before}{text.removeprefix('-')}{letter}"
 
 
+def _rung_like(scaled: float, style: UnitStyle, like: float | None) -> tuple[Rung, bool]:
+    """The step of the ladder of the largest of a column if that is not far above, else the number's own; and which."""
+    if like is not None:
+        rung = _rung(like * style.factor, style)
+        if abs(scaled) >= _FAR_BELOW * rung[0]:
+            return rung, True
+    return _rung(scaled, style), False
+
+
 def _rung(value: float, style: UnitStyle) -> Rung:
     """The largest step of the ladder that the rounded value reaches."""
     size = abs(value)
-    if style.exponent and size >= 10.0**_EXPONENT_FROM:
+    if style.exponent and size >= 10.0**_FIRST_EXPONENT:
         power = _power(size)
         if round(size / 10.0**power, style.digits - 1) >= 10.0:
             power += 1
@@ -268,8 +291,8 @@ def _power(value: float) -> int:
     return math.floor(math.log10(abs(value))) if value else 0
 
 
-def _written(scaled: float, rung: Rung, style: UnitStyle) -> str:
-    body = _digits(scaled / rung[0], _decimals(scaled, rung, style), trim=2 if _cents(style, rung) else 0)
+def _written(scaled: float, rung: Rung, style: UnitStyle, most: int) -> str:
+    body = _digits(scaled / rung[0], min(_decimals(scaled, rung, style), most), trim=2 if _cents(style, rung) else 0)
     return _dressed(body, rung, style)
 
 

@@ -14,6 +14,8 @@ from costsim.tree import flatten, is_number
 
 _LONGEST_BAR = 40
 _FEWEST_BAR = 8
+_SMALLEST_SHARE = 1e-6
+_NO_INTERRUPTIONS = 0.05
 _ASSUMPTIONS_SHOWN = 5
 _STEP_LABELS = {
     "compute_seconds": "compute",
@@ -27,7 +29,15 @@ _STEP_LABELS = {
     "host_seconds": "host",
     "straggler_seconds": "stragglers",
 }
-_GIVEN = re.compile(r":\d+(:\d+)?$|^--|^<stdin>|^given")  # a file's line, the command line: the user's own words
+GIVEN = "given"
+# Defaults that move the answer most, in that order; others follow as they stand in the plan.
+_MATTERS = (
+    "cost.research_multiplier", "cost.rent.usd_per_accelerator_hour", "cost.staff", "cost.contingency",
+    "serving.occupancy", "serving.speed", "serving.cached_share", "demand.paid_share", "demand.life",
+    "demand.ramp.midpoint",
+    "price.market_decline", "finance.discount_rate", "cluster.failures.interruptions_per_accelerator_hour",
+    "cluster.stack", "law", "cost.power_utilisation", "cost.site", "training.optimizer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ def step(f: Figures, room: int, *, verbose: bool) -> list[Line]:
     terms = [
         (_STEP_LABELS.get(key, words(key)), f"step.breakdown.{key}")
         for key, value in breakdown.items()
-        if verbose or value
+        if verbose or (value and value > _SMALLEST_SHARE * (seconds or 0.0))
     ]
     return lines + _stack(f, terms, seconds, room)
 
@@ -181,10 +191,12 @@ def run(f: Figures, room: int) -> list[Line]:
         "run.interruptions": "{} interruptions",
         "run.power_megawatts": "{}",
         "run.energy_kwh": "{}",
-        "run.carbon_tonnes": "{} CO2e",
+        "run.carbon_tonnes": "{}",
     }
-    pieces = [form.format(f.text(path)) for path, form in named.items() if f.value(path) is not None]
-    return fold([Span(re.sub(r"CO2e(.*) CO2e$", r"CO2e\1", piece)) for piece in pieces], room)
+    pieces = {path: form.format(f.text(path)) for path, form in named.items() if f.value(path) is not None}
+    if (f.value("run.interruptions") or 0.0) < _NO_INTERRUPTIONS and "run.interruptions" in pieces:
+        pieces["run.interruptions"] = "no interruption expected"
+    return fold([Span(piece) for piece in pieces.values()], room)
 
 
 def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
@@ -269,29 +281,54 @@ def clocks(f: Figures, room: int) -> list[Line]:
 
 
 def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
-    """Values that the user did not give, with where they come from."""
-    rows = [row for row in f.plan.get("provenance") or [] if verbose or not _GIVEN.search(str(row.get("source", "")))]
-    rows = rows if verbose else sorted(rows, key=lambda row: row.get("known") != "estimated")
-    shown = rows if verbose else rows[:_ASSUMPTIONS_SHOWN]
-    lines: list[Line] = []
-    for row in shown:
-        path = clean(row.get("path"))
-        value = short(row.get("value"), unit_of(path))
-        origin = ", ".join(clean(part) for part in (row.get("source"), row.get("known")) if part)
-        lines += fold([[Span(f"{path} {value} "), Span(f"({origin})", "dim")]], room)
-    if len(rows) > len(shown):
-        lines.append([Span(f"{len(rows) - len(shown)} more: -v", "dim")])
-    return lines
+    """Values that the user did not give; with ``verbose`` every input, with where it comes from."""
+    rows = f.plan.get("provenance") or []
+    if verbose:
+        return [line for row in rows for line in _origin(f, row, room)]
+    defaults = [row for row in rows if row.get("known") != GIVEN and str(row.get("source", "")).startswith("default")]
+    order = {path: place for place, path in enumerate(_MATTERS)}
+    defaults.sort(key=lambda row: order.get(str(row.get("path")), len(order)))
+    shown = defaults[:_ASSUMPTIONS_SHOWN]
+    pieces = [Span(f"{clean(row.get('path'))} {_said(f, row)} ({clean(row.get('known'))})") for row in shown]
+    lines = fold(pieces, room)
+    rest = len(rows) - len(shown)
+    return lines + (prose(f"{rest} more inputs, and where they come from: -v", room, "dim") if rest else [])
+
+
+def _origin(f: Figures, row: Mapping[str, Any], room: int) -> list[Line]:
+    origin = ", ".join(clean(part) for part in (row.get("source"), row.get("known")) if part)
+    return fold([[Span(f"{clean(row.get('path'))} {_said(f, row)} "), Span(f"({origin})", "dim")]], room)
+
+
+def _said(f: Figures, row: Mapping[str, Any]) -> str:
+    """An input as the scenario says it, with its unit; else its value."""
+    path = str(row.get("path"))
+    return f.resolved(path) or short(row.get("value"), unit_of(path))
 
 
 def coverage(f: Figures, room: int) -> list[Line]:
     """How often intervals such as these have held the truth."""
     tree = f.get("coverage") or {}
-    lines: list[Line] = []
-    for name, item in tree.items():
-        parts = [f"{words(key)} {short(value, unit_of(key))}" for key, value in flatten(item) if value is not None]
-        lines += fold([Span(f"{words(name)}: " + ", ".join(parts))], room)
-    return lines
+    return [line for name, item in tree.items() for line in prose(f"{words(name)}: {_held(item)}", room)]
+
+
+def _held(item: Any) -> str:
+    """Coverage in a sentence: what was held, over how many runs, of which evidence."""
+    if not isinstance(item, Mapping):
+        return short(item)
+    said = dict(item)
+    interval, share, error = said.pop("interval", None), said.pop("coverage", None), said.pop("median_error", None)
+    runs, apart, evidence = said.pop("runs", None), said.pop("held_out", None), said.pop("evidence", None)
+    parts = []
+    if is_number(share):
+        parts.append(f"{short(interval, 'fraction')} intervals held {short(share, 'fraction')}")
+    if is_number(error):
+        parts.append(f"median error {short(error, 'fraction')}")
+    over = f"over {short(runs, 'count')} runs" if runs is not None else ""
+    known = "" if apart is None else ", held out of the fit" if apart else ", which the fit had seen"
+    parts += [f"{words(key)} {short(value, unit_of(key))}" for key, value in flatten(said)]
+    text = f"{', '.join(parts)} {over}{known}".strip()
+    return f"{text}: {clean(evidence)}" if evidence else text
 
 
 def note_on(f: Figures, section: str) -> str:
@@ -348,7 +385,12 @@ def _stack(f: Figures, terms: Sequence[tuple[str, str]], total: float | None, ro
     shares = [value / total if total else 0.0 for value in values]
     cells = columns(
         [
-            [Span(name), Span(f.alike(path, largest)), Span(_brackets(f.range(path)), "dim"), Span(_share(share))]
+            [
+                Span(name),
+                Span(f.number(path, largest)),
+                Span(_brackets(f.range(path, largest)), "dim"),
+                Span(_share(share)),
+            ]
             for (name, path), share in zip(terms, shares, strict=True)
         ],
         "lrlr",

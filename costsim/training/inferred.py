@@ -44,7 +44,8 @@ def infer_shape(total: int, active: int | None, like: Proportions) -> Architectu
     Tried are hidden sizes that are multiples of the head size (of eight of them from there on), layers in multiples of
     4, and a feed-forward layer that gives the number of parameters to within its step of 16. Chosen is the shape whose
     proportions are nearest to ``like``, measured by the logarithm of their ratio, a miss of the size weighing 100
-    times as much. With fewer active parameters it is a mixture of experts in every layer, of a multiple of 8 experts.
+    times as much. With fewer active parameters every layer is a mixture of a multiple of 8 experts, and a shared one
+    whose width gives the number of active parameters.
 
     Args:
         total: parameters.
@@ -60,7 +61,7 @@ def infer_shape(total: int, active: int | None, like: Proportions) -> Architectu
     def cost(a: Architecture) -> float:
         count, e = parameters(a), a.experts
         miss = abs(count.total / total - 1) + (abs(count.active / used - 1) if e else 0.0)
-        width = e.active * e.ffn_size if e else a.ffn_size
+        width = e.active * e.ffn_size + e.shared_ffn_size if e else a.ffn_size
         proportions = _apart(a.hidden_size / a.layers, like.aspect) + _apart(width / a.hidden_size, like.ffn_ratio)
         return proportions + 100 * miss + (0.3 * _apart(e.active, like.active_experts) if e else 0.0)
 
@@ -111,14 +112,15 @@ def _dense(skeleton: Architecture, total: int) -> Iterator[Architecture]:
 
 
 def _sparse(skeleton: Architecture, total: int, used: int, like: Proportions) -> Iterator[Architecture]:
-    """The skeleton with experts: for each number of active ones, so many routed ones as the two sizes ask for."""
-    base = parameters(skeleton).total
-    if used <= base:
-        return
-    for active in range(1, like.active_experts + 1):
-        routed = EXPERT_STEP * max(round(active * (total - base) / (used - base) / EXPERT_STEP), 1)
-        a = replace(skeleton, experts=Experts(routed, active, ffn_size=0))
-        room = total - parameters(a).total
-        width = FFN_STEP * round(room / (3 * a.hidden_size * a.layers * routed) / FFN_STEP)
-        if width > 0 and active <= routed:
-            yield replace(a, ffn_size=width, experts=Experts(routed, active, width))
+    """The skeleton with experts: routed ones for what a token does not use, a shared one for what is left to use."""
+    base, matrix = parameters(skeleton).total, 3 * skeleton.hidden_size * skeleton.layers
+    for active in range(1, like.active_experts + 1) if used > base else ():
+        enough = active * (total - base) / (used - base)
+        for step in (0, 1, 2):
+            routed = EXPERT_STEP * (math.ceil(enough / EXPERT_STEP) + step)
+            width = FFN_STEP * round((total - used) / (matrix * (routed - active)) / FFN_STEP)
+            room = used - base - skeleton.layers * skeleton.hidden_size * routed - matrix * active * width
+            shared = FFN_STEP * round(room / matrix / FFN_STEP)
+            if width > 0 and shared >= 0:
+                experts = Experts(routed, active, width, shared=1 if shared else 0, shared_ffn_size=shared)
+                yield replace(skeleton, ffn_size=width, experts=experts)

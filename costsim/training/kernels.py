@@ -79,9 +79,7 @@ def ffn_products(a: Architecture, ffn_size: float) -> list[Product]:
     return [Product(a.hidden_size, up, "columns"), Product(ffn_size, a.hidden_size, "rows")]
 
 
-def products_seconds(
-    products: list[Product], rows: Num, tensor: Num, chip: Chip, stack: Stack, work: Workload
-) -> Num:
+def products_seconds(products: list[Product], rows: Num, tensor: Num, chip: Chip, stack: Stack, work: Workload) -> Num:
     """Seconds of the products of a block for ``rows`` tokens, each split over ``tensor`` ranks."""
     total: Num = 0.0
     for product in products:
@@ -91,7 +89,9 @@ def products_seconds(
     return total
 
 
-def experts_seconds(a: Architecture, pairs: Num, experts: Num, tensor: Num, chip: Chip, stack: Stack, work: Workload) -> Num:
+def experts_seconds(
+    a: Architecture, pairs: Num, experts: Num, tensor: Num, chip: Chip, stack: Stack, work: Workload
+) -> Num:
     """Seconds of the grouped products of a rank's ``experts`` for ``pairs`` token-expert pairs.
 
     One grouped kernel reads every local expert's weights once and runs below a dense product's rate.
@@ -144,7 +144,7 @@ def elementwise_bytes_per_token(a: Architecture, tensor: Num, sequence_parallel:
     element (6 with a gate), times the stack's fusion factor (term list of Calculon, SC'23).
     """
     split = np.where(np.asarray(sequence_parallel) > 0, tensor, 1.0)
-    active_ffn = a.ffn_size
+    active_ffn = float(a.ffn_size)
     if a.experts is not None:
         share = moe_layers(a) / a.layers
         sparse = a.experts.active * a.experts.ffn_size + a.experts.shared * a.experts.shared_ffn_size

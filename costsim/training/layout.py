@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costsim.uncertainty.ranges import Num
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SHARDING = ("none", "optimizer", "gradients", "full")
 RECOMPUTE = ("none", "selective", "full")

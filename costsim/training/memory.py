@@ -1,9 +1,9 @@
 """Peak memory of the fullest accelerator, term by term, and the probability that it fits.
 
-Activations follow Korthikanti et al. 2022, §4 and Table 2, written out tensor by tensor so that grouped-query attention,
-gated feed-forward blocks, experts and latent attention are counted as what they are; model states follow Rajbhandari et
-al. 2020, §3. Both ends of the pipeline are evaluated: the first stage holds the most micro-batches in flight, the last
-one holds the logits; the fuller one is reported.
+Activations follow Korthikanti et al. 2022, §4 and Table 2, written out tensor by tensor so that grouped-query
+attention, gated feed-forward blocks, experts and latent attention are counted as what they are; model states follow
+Rajbhandari et al. 2020, §3. Both ends of the pipeline are evaluated: the first stage holds the most micro-batches in
+flight, the last one holds the logits; the fuller one is reported.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ def normal_cdf(x: Num) -> Num:
     t = 1 / (1 + 0.3275911 * z)
     poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     tail = 0.5 * poly * np.exp(-z * z)
-    return np.where(np.asarray(x) >= 0, 1 - tail, tail)
+    whole: Num = np.where(np.asarray(x) >= 0, 1 - tail, tail)
+    return whole
 
 
 @declare(
@@ -167,7 +168,8 @@ def normal_cdf(x: Num) -> Num:
 )
 def fit_probability(peak_bytes: Num, capacity_bytes: Num, spread: Num) -> Num:
     """Probability that the true peak stays within the capacity, the estimate being lognormal around ``peak_bytes``."""
-    return normal_cdf(np.log(capacity_bytes / peak_bytes) / spread)
+    chance: Num = normal_cdf(np.log(capacity_bytes / peak_bytes) / spread)
+    return chance
 
 
 def fits(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> Num:

@@ -35,8 +35,14 @@ for _key, _label in LAYOUT_LABELS.items():
 
 _MEMORY = {
     "weights_bytes": ("Weights", "weights of the fullest rank, at {stack.weight_bytes} bytes each unless sharded"),
-    "gradients_bytes": ("Gradients", "parameters of the fullest rank at {stack.gradient_bytes} bytes each, sharded or not"),
-    "optimizer_bytes": ("Optimizer", "parameters of the fullest rank at {stack.optimizer_bytes} bytes each, sharded or not"),
+    "gradients_bytes": (
+        "Gradients",
+        "parameters of the fullest rank, {stack.gradient_bytes} bytes each, sharded or not",
+    ),
+    "optimizer_bytes": (
+        "Optimizer",
+        "parameters of the fullest rank, {stack.optimizer_bytes} bytes each, sharded or not",
+    ),
     "activations_bytes": (
         "Activations",
         "tensor-by-tensor sum over the layers and micro-batches in flight on the fuller pipeline end, logits included",

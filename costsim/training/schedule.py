@@ -117,9 +117,7 @@ def forward_compute(a: Architecture, chip: Chip, stack: Stack, layout: Layout, w
     return products, core
 
 
-def layer_pass(
-    a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload
-) -> Pass:
+def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload) -> Pass:
     """One micro-batch through one mean layer, forward, backward and recomputation."""
     rows = tokens_of_rank(layout, work)
     again = recomputed_share(layout, stack)
@@ -171,9 +169,7 @@ def expert_exchange(a: Architecture, network: Network, stack: Stack, layout: Lay
     return np.where(layout.expert > 1, exposed, 0.0)
 
 
-def context_exchange(
-    a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload, core: Num
-) -> Num:
+def context_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload, core: Num) -> Num:
     """Exposed seconds of a layer's ring of keys and values (Liu 2023): forward once, backward twice the volume."""
     heads = np.maximum(1.0, np.minimum(layout.tensor, float(a.kv_heads)))
     nbytes = layout.context * tokens_of_rank(layout, work) * 2 * kv_width(a) / heads * work.activation_bytes
@@ -238,6 +234,7 @@ def data_exchange(
     at_end = np.maximum(0.0, scatter - stack.data_overlap * backward) + np.maximum(
         0.0, gather - stack.data_overlap * forward
     )
+
     def exposed(transfer: Num, compute: Num) -> Num:
         return np.maximum(transfer - stack.gather_overlap * compute, 0.15 * np.minimum(transfer, compute))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from costsim.training.architecture import Architecture, moe_layers
 from costsim.training.device import Chip, Network, Stack, Workload
@@ -14,7 +14,11 @@ from costsim.training.layout import Layout
 from costsim.training.memory import fits
 from costsim.training.schedule import step
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 LIKELY = 0.9  # a layout is taken for fitting when it fits with this probability, if any does
+FEWEST_TOKENS = 4096  # of a context rank: shorter pieces of a sequence are not worth their exchanges
 CHUNK = 8192  # layouts evaluated together: the arrays of one chunk stay in cache
 AXES = (
     "tensor",
@@ -176,7 +180,11 @@ def enumerate_layouts(
     )
     legal = np.ones(grids[0].shape, dtype=bool)
     refused: dict[str, int] = {}
-    for reason, broken in rules(a, made, accelerators, sequence_length, batch).items():
+    broken_rules = rules(a, made, accelerators, sequence_length, batch)
+    if "context" not in space.fixed:
+        short = (made.context > 1) & (sequence_length / made.context < FEWEST_TOKENS)
+        broken_rules[f"context ranks would hold fewer than {FEWEST_TOKENS:,} tokens"] = np.asarray(short)
+    for reason, broken in broken_rules.items():
         refused[reason] = int(np.sum(legal & broken))
         legal &= ~broken
     return Candidates(made.at(np.flatnonzero(legal)), {k: n for k, n in refused.items() if n})
@@ -238,7 +246,8 @@ def rank(
 def changes(layout: Layout, other: Layout) -> NDArray[np.float64]:
     """How far layouts lie from a given one: the number of keys that differ."""
     far = [np.asarray(getattr(other, f.name) != getattr(layout, f.name), float) for f in fields(layout)]
-    return np.sum(np.broadcast_arrays(*far), axis=0)
+    total: NDArray[np.float64] = np.sum(np.broadcast_arrays(*far), axis=0)
+    return total
 
 
 def nearest_that_fits(layout: Layout, ranking: Ranking) -> Layout | None:

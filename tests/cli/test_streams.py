@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import Run, environment
+from processes import Run, environment
 
 POINT = ("plan", "gpt2-124m", "--draws", "0")
 
@@ -74,7 +73,14 @@ def test_closed_streams_are_survived(tmp_path: Path) -> None:
     def run(redirect: str, *line: str) -> subprocess.CompletedProcess[str]:
         command = f'"{sys.executable}" -m costsim {" ".join(line)} {redirect}'
         return subprocess.run(
-            command, shell=True, capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=60, check=False
+            command,
+            shell=True,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(),
+            timeout=60,
+            check=False,
         )
 
     done = run(">&-", *POINT)
@@ -111,7 +117,7 @@ def test_any_encoding_will_do(tmp_path: Path, env: dict[str, str]) -> None:
 
 
 def test_no_home_is_needed(cli: Run) -> None:
-    bare = {key: None for key in ("HOME", "USER", "LOGNAME", "TERM", "LANG", "XDG_CONFIG_HOME")}
+    bare = dict.fromkeys(("HOME", "USER", "LOGNAME", "TERM", "LANG", "XDG_CONFIG_HOME"))
     assert cli(*POINT, **bare).returncode == 0
     assert cli(*POINT, HOME="/nonexistent").returncode == 0
 

@@ -13,9 +13,9 @@ import termios
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 from costsim.render.text import width
-from tests.conftest import environment
 
 POINT = ("plan", "gpt2-124m", "--draws", "0")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

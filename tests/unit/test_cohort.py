@@ -211,3 +211,12 @@ def test_draws_and_points_agree():
         for path, value in one.items():
             if path != "payback.probability":
                 assert np.broadcast_to(many[path], 3)[i] == pytest.approx(value, rel=1e-11), path
+
+
+def test_a_ramp_of_no_width_is_a_step():
+    assert ramp_share(LogisticRamp(4.0, 0.0), np.array([3.9, 4.1])) == pytest.approx([0.0, 1.0])
+
+
+def test_tokens_given_away_meet_no_market():
+    shares = market_share_of_list(price(output=0.0, market_at_launch=5.0), np.zeros(2), np.array([0.0, 12.0]))
+    assert shares == pytest.approx([1.0, 1.0])

@@ -109,6 +109,13 @@ def test_quantiles_of_paybacks_that_never_come():
     assert draws.quantiles([-math.inf, 0.0, 1.0])["p5"] == -math.inf
 
 
+def test_the_middle_is_the_median():
+    assert draws.middle(3) == 3.0
+    assert draws.middle([5.0, 1.0, 2.0]) == 2.0
+    assert draws.middle([5.0, 1.0, 2.0, 3.0]) == 2.5
+    assert draws.middle([1.0, math.inf, math.inf]) == math.inf
+
+
 @pytest.mark.parametrize("values", [[], [1.0, math.nan]])
 def test_quantiles_of_nothing_or_of_no_numbers(values):
     with pytest.raises(ValueError, match="quantiles"):

@@ -217,6 +217,13 @@ def test_messages_name_the_file_that_said_it():
     assert [problem.file for problem in caught.value.problems] == ["child", "--set 3", "parent"]
 
 
+def test_a_missing_key_is_missing_from_the_file_and_not_from_its_defaults():
+    source = merge(read("chip:\n  name: h\n  kind: gpu", "defaults"), read("layers: 3\nname: x", "child"))
+    with pytest.raises(InputError) as caught:
+        validate(Scenario, source)
+    assert str(caught.value) == "child:1:1: chip.memory: this key is missing"
+
+
 def test_a_prefix_goes_before_every_path():
     with pytest.raises(InputError) as caught:
         validate(Memory, from_mapping({"capacity": 5}, "f"), "cluster.accelerator")
@@ -238,6 +245,51 @@ def test_objects_of_a_program_are_taken_as_they_are():
     made = validate(Scenario, from_mapping({"name": "x", "chip": chip, "start": day}))
     assert made.chip is chip
     assert made.start == day
+
+
+class Shapes(Strict):
+    when: Annotated[Date | bool, ByShape()] = False
+    size: Annotated[int | Literal["auto"], ByShape("expected a number or auto")] = 1
+    several: Annotated[Annotated[Items[Price], "of a market"] | Price | float | None, ByShape()] = None
+    small: Annotated[int, pydantic.Field(le=3)] = 1
+
+    @pydantic.field_validator("several")
+    @classmethod
+    def _refuse_two(cls, value: object) -> object:
+        if value == 2.0:
+            raise ValueError("two is too many")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("when: 2024-01-01", "when", datetime.date(2024, 1, 1)),
+        ("when: true", "when", True),
+        ("size: auto", "size", "auto"),
+        ("size: 8", "size", 8),
+        ("several: 1.5", "several", 1.5),
+        ("several: [{date: 2024-01-01}]", "several", (Price(date=datetime.date(2024, 1, 1)),)),
+        ("several: {date: 2024-01-01}", "several", Price(date=datetime.date(2024, 1, 1))),
+    ],
+)
+def test_unions_by_shape(text, field, value):
+    assert getattr(validate(Shapes, read(text, "f")), field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("size: no", "f:1:7: size: 'no' is not accepted; one of auto"),
+        ("size: true", "f:1:7: size: true is not accepted here; expected a number or auto"),
+        ("several: 2", "f:1:10: several: two is too many"),
+        ("small: 5", "f:1:8: small: '5': input should be less than or equal to 3"),
+    ],
+)
+def test_what_a_union_refuses(text, message):
+    with pytest.raises(InputError) as caught:
+        validate(Shapes, read(text, "f"))
+    assert str(caught.value) == message
 
 
 def test_json_schema_for_editors():

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,12 +36,12 @@ def test_folders_pipes_and_devices_are_refused(tmp_path):
 
 def test_nothing_is_left_open(tmp_path):
     (tmp_path / "a").write_text("x")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for path in (tmp_path / "a", tmp_path / "a"):
         assert read_text(path) == "x"
     for path in (tmp_path, "/dev/zero"):
         refusal(path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

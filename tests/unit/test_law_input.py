@@ -24,7 +24,7 @@ def refused(tmp_path: Path, text: str) -> str:
     path = tmp_path / "law.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
-        load_law("law.yaml", tmp_path)
+        load_law("law.yaml", str(tmp_path / "scenario.yaml"))
     return str(caught.value)
 
 
@@ -58,7 +58,7 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
 
 def test_a_file_of_ones_own(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(GOOD, encoding="utf-8")
-    law = load_law("my.yaml", tmp_path).law
+    law = load_law("my.yaml", str(tmp_path / "scenario.yaml")).law
     assert (law.k, law.counts, law.covariance, law.repetition) == (1.0, "non_embedding", None, None)
     assert law.support.parameters == (1e7, 1.2e9)
     assert law.support.compute_flops == (0.0, float("inf"))
@@ -96,7 +96,7 @@ def with_matrix(matrix: list[list[float]], floor: str = "1.7", coordinates: str 
 
 def test_a_covariance_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "my.yaml").write_text(with_matrix(IDENTITY), encoding="utf-8")
-    law = load_law("my.yaml", tmp_path).law
+    law = load_law("my.yaml", str(tmp_path / "scenario.yaml")).law
     assert law.covariance is not None
     assert law.covariance.pivot_tokens == 20e9
 

@@ -150,6 +150,8 @@ def test_counts_are_int_and_the_rest_float():
         (80, q.Bytes, "'80' needs a unit", "expected a size in bytes such as 80 GiB", "80 B"),
         ("80", q.Bytes, "'80' needs a unit", "expected a size in bytes such as 80 GiB", "80 B"),
         ("500M", q.Usd, "'500M' needs a unit", None, "500M USD"),
+        ("80G", q.Bytes, "unknown unit 'G'", None, "GB"),
+        ("5 B", q.Fraction, "unknown unit 'B'", None, ""),
         (0, q.UsdPerMonth, "'0' needs a unit", None, "0 USD/month"),
         ("h", q.Seconds, "'h' is no number", None, ""),
         ("", q.Seconds, "an empty text", None, ""),

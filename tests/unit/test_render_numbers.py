@@ -41,6 +41,9 @@ GIB = 2.0**30
         (21.9, "MW", "21.9 MW"),
         (0.5, "MW", "500 kW"),
         (8930.2, "t CO2e", "8,930 t CO2e"),
+        (0.00374, "t CO2e", "3.74 kg CO2e"),
+        (7.89e18, "FLOP", "7.89e18 FLOP"),
+        (593e-15, "s", "0.000593 ns"),
         (1.6912, "nats/token", "1.69 nats/token"),
         (405.7e12, "FLOP/s", "406 TFLOP/s"),
         (2.43e12, "FLOP/token", "2.43 TFLOP/token"),
@@ -72,8 +75,8 @@ def test_a_number_is_short_and_has_its_unit(value: float, unit: str, text: str) 
         (9.999e25, "FLOP", "1e26 FLOP"),
         (59.99, "s", "1 min"),
         (0.9996, "fraction", "99.96 %"),  # a probability that is not 1 is never shown as 100 %
-        (0.99999, "fraction", "99.999 %"),
-        (0.00001, "fraction", "0.001 %"),
+        (0.99999, "fraction", ">99.99 %"),
+        (0.00001, "fraction", "<0.01 %"),
     ],
 )
 def test_rounding_at_the_edge_of_a_magnitude(value: float, unit: str, text: str) -> None:
@@ -138,9 +141,11 @@ def test_signed_differences() -> None:
 
 
 def test_a_column_keeps_one_magnitude() -> None:
-    assert numbers.alike(0.52, "s", 4.52) == "0.52 s"
-    assert numbers.alike(0.9e6, "USD", 290e6) == "$0.9M"
-    assert numbers.alike(300.0, "USD", 290e6) == "$300"  # far below: its own
+    assert numbers.number(0.5234, "s", like=4.52) == "0.52 s"
+    assert numbers.number(0.9e6, "USD", like=290e6) == "$0.9M"
+    assert numbers.number(300.0, "USD", like=290e6) == "$300"  # far below: its own
+    assert numbers.range_only(0.133, "s", {"p5": 0.099, "p95": 0.179}, like=4.5) == "0.10–0.18"
+    assert numbers.range_only(418e-6, "s", {"p5": 311e-6, "p95": 564e-6}, like=4.5) == "311–564"
 
 
 _READ_BACK = {"": 1.0, "k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}

@@ -118,14 +118,30 @@ def test_quiet_is_the_answer_alone(example: Plan) -> None:
     assert len(page.splitlines()) < 18
 
 
-def test_assumptions_name_their_origin_and_the_rest_is_counted(example: Plan) -> None:
+def test_assumptions_are_named_with_the_words_of_the_scenario(example: Plan) -> None:
     page = " ".join(render(example).split())
-    assert "cost.research_multiplier 4 (default: Cottier et al. 2024, estimated)" in page
-    assert "training.tokens 15.6T" not in page  # the scenario says it itself
-    assert "1 more: -v" in page
+    assert "Assumed cost.research_multiplier 4 (estimated) serving.cached_share 50 % (estimated)" in page
+    assert "cluster.failures.restart 10 min (estimated)" in page
+    assert "training.tokens 15.6T" not in page.replace("training.tokens is", "")  # the scenario says it itself
+    assert "5 more inputs, and where they come from: -v" in page
     everything = " ".join(render(example, verbose=True).split())
-    assert "training.tokens 15.6T tokens (scenarios/llama-3.1-405b.yaml:9, published)" in everything
-    assert "more: -v" not in everything
+    assert "training.tokens 15.6T tokens (scenarios/llama-3.1-405b.yaml:9, given)" in everything
+    assert "cost.research_multiplier 4 (default: Cottier et al. 2024, estimated)" in everything
+    assert ": -v" not in everything
+
+
+def test_coverage_is_a_sentence(example: Plan) -> None:
+    example["coverage"]["memory"] = {"median_error": 0.04, "runs": 32, "held_out": False, "evidence": "peaks"}
+    example["coverage"]["serving"] = {"quantity": 3}
+    page = " ".join(render(example).split())
+    assert "step: 80 % intervals held 81 % over 57 runs, held out of the fit: published runs" in page
+    assert "memory: median error 4 % over 32 runs, which the fit had seen: peaks" in page
+    assert "serving: quantity 3" in page
+
+
+def test_a_short_run_expects_no_interruption(example: Plan) -> None:
+    example["run"]["interruptions"] = 0.0003
+    assert "no interruption expected" in render(example)
 
 
 def test_a_plan_without_draws_has_no_ranges(example: Plan) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from costsim.inputs.scenario import load_scenario
 from costsim.inputs.yaml_source import read
+from costsim.plan import plan
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(SCENARIOS.glob("*.yaml"))
@@ -64,6 +66,14 @@ def test_a_given_layout_divides_the_cluster(path: Path) -> None:
     if isinstance(layout, dict):
         group = layout.get("tensor", 1) * layout.get("pipeline", 1) * layout.get("context", 1)
         assert cluster["accelerators"] % group == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_loads_by_name_and_fits_its_machine(path: Path) -> None:
+    result = plan(load_scenario(path.stem, ["uncertainty.draws=0"])).to_dict()
+    assert result["memory"]["fits"]
+    assert result["run"]["wall_clock_days"] > 0
+    assert result["warnings"] == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

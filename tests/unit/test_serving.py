@@ -193,6 +193,19 @@ def test_software_factor_scales_throughput_at_a_batch():
     assert half[path] == pytest.approx(alone[path] / 2)
 
 
+def test_the_residual_scales_throughput_and_leaves_the_batch():
+    plan, slow = section(), section(residual=0.5)
+    assert slow["serving.batch"] == plan["serving.batch"]
+    for path in ("serving.output_tokens_per_second_per_accelerator", "serving.tokens_per_second_per_user"):
+        assert slow[path] == pytest.approx(plan[path] / 2)
+    assert slow["serving.usd_per_million_output_tokens"] == pytest.approx(
+        2 * plan["serving.usd_per_million_output_tokens"]
+    )
+    # a measurement leaves nothing uncertain
+    measured = section(measured_tokens_per_second=100.0)
+    assert section(measured_tokens_per_second=100.0, residual=0.5) == pytest.approx(measured)
+
+
 def test_a_promise_that_cannot_be_kept_is_named():
     [(path, message)] = serving_warnings(section(speed=1e6), dataclasses.replace(TERMS, speed=1e6))
     assert path == "serving.speed"

@@ -1,5 +1,7 @@
 """YAML sources: scalars by YAML 1.2 core, places, limits, merging and overriding."""
 
+import re
+
 import pytest
 
 from costsim.errors import InputError
@@ -251,3 +253,8 @@ def test_the_parser_in_pure_python_does_as_well(monkeypatch):
     monkeypatch.setattr(yaml_events, "_LOADER", yaml_events.yaml.SafeLoader)
     assert read("a: [1, 'x', {b: no}]", "f").value == {"a": [1, "x", {"b": "no"}]}
     assert refusal("[" * 5000) == "f.yaml:1:41: nested more than 40 deep"
+
+
+def test_what_the_parser_itself_cannot_read_is_refused_too(monkeypatch):
+    monkeypatch.setattr(yaml_events, "_UNPRINTABLE", re.compile("(?!)"))  # as if the check before it had a gap
+    assert refusal("a: \0") == "f.yaml:1:1: not YAML: control characters are not allowed"

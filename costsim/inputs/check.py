@@ -1,0 +1,67 @@
+"""Every problem of a file, whatever kind of file it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from costsim.errors import InputError, Problem
+from costsim.inputs import catalogue
+from costsim.inputs.accelerator import read_accelerator
+from costsim.inputs.build import Drawn, build
+from costsim.inputs.hf_config import import_config
+from costsim.inputs.law import read_law
+from costsim.inputs.model import load_model
+from costsim.inputs.scenario import load_scenario
+from costsim.inputs.site import read_site
+from costsim.inputs.stack import load_stack
+from costsim.inputs.yaml_source import Source, read_path
+
+SIGNS: Mapping[str, frozenset[str]] = {
+    "scenario": frozenset({"training", "cluster", "question", "model"}),
+    "hardware": frozenset({"peak_flops", "scale_up", "memory"}),
+    "stack": frozenset({"matmul", "family", "host_seconds"}),
+    "site": frozenset({"electricity", "carbon", "pue"}),
+    "law": frozenset({"transfer", "loss_unit", "counts"}),
+    "model": frozenset({"hidden_size", "published_parameters", "heads"}),
+}
+"""Top keys that tell the kind of a YAML file; the kind with the most of them is taken."""
+
+
+def kind_of_file(source: Source) -> str:
+    """What a YAML file describes: a scenario unless its keys say otherwise."""
+    keys = set(source.value) if isinstance(source.value, dict) else set()
+    return max(SIGNS, key=lambda kind: len(SIGNS[kind] & keys))
+
+
+def check_file(path: str) -> list[Problem]:
+    """Every problem of a file: a scenario, or a file of hardware, a model, a law, a stack or a site; or a config.json.
+
+    Args:
+        path: the file; the catalogue name of a scenario; or ``-``.
+    """
+    try:
+        _check(path)
+    except InputError as error:
+        return list(error.problems)
+    return []
+
+
+def _check(path: str) -> None:
+    if path.casefold().endswith(".json"):
+        import_config(Path(path))
+        return
+    source = read_path(path) if catalogue.is_path(path) and path != "-" else None
+    kind = kind_of_file(source) if source is not None else "scenario"
+    readers: Mapping[str, Callable[[Source], object]] = {
+        "hardware": read_accelerator,
+        "site": read_site,
+        "law": read_law,
+        "stack": lambda _: load_stack(path),
+        "model": lambda _: load_model(path),
+    }
+    if source is not None and kind in readers:
+        readers[kind](source)
+        return
+    scenario = load_scenario(path)
+    build(scenario, Drawn.centre(scenario))
