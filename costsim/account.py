@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from costsim.economics import cohort
+from costsim.economics.clocks import clocks_obstacle
 from costsim.economics.cost import not_included
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
+from costsim.inputs.build import serving_rate
 from costsim.inputs.case import Case
 from costsim.inputs.scenario import Scenario
 from costsim.inputs.yaml_source import Fact, read, split_sourced
@@ -110,16 +112,19 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
     if lacking:
         yield f"payback: add {', '.join(lacking)} for when the money comes back"
     elif case.market is not None and case.market.demand is not None:
-        due = case.market.funding.debt.due if case.market.funding and case.market.funding.debt else 0.0
+        due = case.market.funding.debt.due if case.market.funding.debt is not None else 0.0
         months = cohort.horizon_months(values["run.wall_clock_days"], case.market.demand, due)
         if obstacle := cohort.payback_obstacle(months):
             yield obstacle
-        if case.market.funding is None:
-            yield "clocks: add finance.cash (and finance.debt) for the runway"
+        if obstacle := clocks_obstacle(case.market.funding):
+            yield obstacle
     if case.replica is not None:
         r = case.replica
         if obstacle := serving_obstacle(r.model, r.chip, r.roofline, r.terms):
             yield obstacle
+        wanted, run = scenario.fields.serving, scenario.serving_accelerator
+        if wanted is not None and run is not None and (rate := serving_rate(run, wanted.precision)) != wanted.precision:
+            yield f"serving: {run.label} has no {wanted.precision} rate: weights are {wanted.precision}, products {rate}"
     if case.training.system_watts is None:
         yield f"energy: no power of {scenario.accelerator.label} is known; add power.system to its file"
     if case.cost is not None:

@@ -10,11 +10,11 @@ import numpy as np
 
 from costsim.economics import cohort
 from costsim.economics.bases import RunUse
-from costsim.economics.clocks import clocks_section
+from costsim.economics.clocks import clocks_obstacle, clocks_section
 from costsim.economics.cost import cost_section
 from costsim.economics.energy import energy_section
 from costsim.economics.payback import payback_section
-from costsim.economics.serving import serving_section
+from costsim.economics.serving import serving_obstacle, serving_section
 from costsim.inputs.case import Case, TrainingTerms
 from costsim.scaling.loss import loss_section
 from costsim.training import flops, report
@@ -65,13 +65,13 @@ def evaluate(case: Case, layouts: Sequence[Layout], residual: Num = 1.0) -> Eval
     if case.cost is not None:
         use = RunUse(training.accelerators, values["run.accelerator_hours"], values.get("run.energy_kwh", 0.0))
         values |= cost_section(use, case.cost)
-    if case.replica is not None:
-        r = case.replica
+    r = case.replica
+    if r is not None and not serving_obstacle(r.model, r.chip, r.roofline, r.terms):
         values |= serving_section(r.model, r.chip, r.roofline, r.terms)
     flow = market_flow(case, values)
     if flow is not None and case.market is not None:
         values |= payback_section(flow, case.market.discount_rate)
-        if case.market.funding is not None:
+        if not clocks_obstacle(case.market.funding):
             values |= clocks_section(flow, values["payback.months"], case.market.funding)
     return Evaluation(values, flow)
 
@@ -147,10 +147,10 @@ def market_flow(case: Case, values: Values) -> cohort.CashFlow | None:
     market = case.market
     if market is None or market.demand is None or market.price is None or market.mix is None:
         return None
-    if case.replica is None or case.cost is None:
+    if "serving.usd_per_million_output_tokens" not in values or "cost.programme_usd" not in values:
         return None
     days = values["run.wall_clock_days"]
-    due = market.funding.debt.due if market.funding is not None and market.funding.debt is not None else 0.0
+    due = market.funding.debt.due if market.funding.debt is not None else 0.0
     months = cohort.horizon_months(days, market.demand, due)
     if cohort.payback_obstacle(months):
         return None

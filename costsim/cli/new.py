@@ -24,8 +24,12 @@ def new(
     """Write the starter, and say how to go on."""
     from costsim.cli.starter import starter
     from costsim.cli.streams import complain, deliver
+    from costsim.errors import InputError, Problem
     from costsim.files import write_new
 
+    if not name.isprintable() or not name.strip():
+        allowed = "characters that can be seen"
+        raise InputError(Problem(f"the name {name!r} is none for a scenario", "new", allowed=allowed))
     path = name if name.endswith((".yaml", ".yml")) else f"{name}.yaml"
     write_new(path, starter(path))
     deliver(f"{path}\n")

@@ -20,7 +20,8 @@ HELP = """\
 Examples:
   costsim schema scenario -o scenario.schema.json
   costsim schema hardware
-and as the first line of a YAML file: # yaml-language-server: $schema=scenario.schema.json
+
+As the first line of a YAML file: # yaml-language-server: $schema=FILE
 """
 
 

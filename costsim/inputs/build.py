@@ -17,11 +17,11 @@ from costsim.errors import InputError
 from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.case import Case, MarketTerms, PhaseTerms, Replica, TrainingTerms
-from costsim.inputs.money import SoftwareFactors
 from costsim.inputs.scenario import Scenario
 from costsim.scaling.laws import Law, counted_parameters, with_drawn_constants, with_drawn_level
 from costsim.training.architecture import (
     attended_keys,
+    attention_flops_per_token,
     attention_output_width,
     kv_cache_elements_per_token,
     moe_layers,
@@ -257,12 +257,9 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
     serving, chip = drawn.fields.serving, scenario.serving_accelerator
     assert serving is not None
     assert chip is not None
-    try:
-        peak = chip.peak(serving.precision)
-    except InputError as error:
-        raise _at(error, scenario, "serving.precision") from None
+    peak = chip.peak(serving_rate(chip, serving.precision))
     size = serving.accelerators_per_replica or chip.accelerators_per_node
-    link = chip.scale_up.bandwidth
+    link = chip.scale_up.bandwidth if size <= chip.scale_up.domain else None
     if link is None:
         link = chip.scale_out.bandwidth if chip.scale_out is not None else chip.memory.bandwidth
     r = serving.roofline
@@ -274,9 +271,6 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
         link_efficiency=r.link_efficiency,
         memory_fraction=r.memory_fraction,
     )
-    factor: Any = serving.software_factor
-    if isinstance(factor, SoftwareFactors):
-        factor = factor.nvidia if chip.vendor.casefold() == "nvidia" else factor.other
     assert drawn.serving_rent is not None
     terms = replica.ServingTerms(
         accelerators_per_replica=float(size),
@@ -287,12 +281,28 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
         cached_cost=serving.cached_cost,
         occupancy=serving.occupancy,
         usd_per_accelerator_hour=drawn.serving_rent,
-        software_factor=factor,
+        software_factor=_by_vendor(serving.software_factor, chip),
+        residual=_by_vendor(serving.residual, chip),
         attention_data_parallel=float(serving.attention_data_parallel),
         measured_tokens_per_second=serving.measured_tokens_per_second,
     )
-    chip_terms = replica.ServingChip(peak, chip.attention_peak(), chip.memory.usable_bytes, chip.memory.bandwidth, link)
+    chip_terms = replica.ServingChip(peak, chip.attention_peak(), chip.memory.capacity, chip.memory.bandwidth, link)
     return Replica(served_model(scenario.model.architecture, serving), chip_terms, roofline, terms)
+
+
+def _by_vendor(value: Any, chip: Accelerator) -> Any:
+    """One number, or the one of the chip's vendor."""
+    if not hasattr(value, "nvidia"):
+        return value
+    return value.nvidia if chip.vendor.casefold() == "nvidia" else value.other
+
+
+def serving_rate(chip: Accelerator, precision: str) -> str:
+    """The precision whose rate a replica's products run at: that of the weights, or the next wider one of the chip."""
+    order = ("fp4", "fp8", "int8", "bf16", "fp16", "tf32", "fp32")
+    has = chip.peak_flops.rates()
+    start = order.index(precision)
+    return next((name for name in (precision, *order[start:], *order) if name in has), precision)
 
 
 def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
@@ -301,6 +311,7 @@ def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
     count, e, mla = parameters(a), a.experts, a.attention
     latent = mla.kind == "mla"
     seen = float(np.asarray(attended_keys(a, context, causal=False))) / context
+    prompt = attention_flops_per_token(a, machine.centre(serving.input_tokens), multi_token_prediction=False)
     absorbed = a.heads * (2 * mla.kv_rank + mla.rope_size)  # MLA decodes in the latent space: DeepSeek-V2, section 2.1
     narrow = serving.precision
     return replica.ServedModel(
@@ -314,7 +325,7 @@ def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
         kv_elements_per_token=float(np.asarray(kv_cache_elements_per_token(a, context))),
         kv_heads=1.0 if latent else float(a.kv_heads),
         decode_attention_flops=2.0 * seen * (absorbed if latent else query_width(a) + attention_output_width(a)),
-        prefill_attention_flops=2.0 * seen * (query_width(a) + attention_output_width(a)),
+        prefill_attention_flops=2.0 * prompt / machine.centre(serving.input_tokens),
         weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
         expert_weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
         kv_bytes=getattr(serving.roofline.kv_bytes, narrow),
@@ -371,13 +382,11 @@ def _mix(serving: Any) -> cohort.TokenMix:
     return cohort.TokenMix(serving.input_tokens, serving.output_tokens, serving.cached_share, serving.batch_share)
 
 
-def _funding(finance: Any) -> FundingTerms | None:
-    """Cash and debt; None where neither is given."""
-    if finance.cash is None and finance.debt is None:
-        return None
+def _funding(finance: Any) -> FundingTerms:
+    """Cash and debt."""
     debt = finance.debt
     loan = DebtTerms(debt.share, debt.rate, debt.due) if debt is not None else None
-    return FundingTerms(finance.cash if finance.cash is not None else 0.0, loan)
+    return FundingTerms(finance.cash, loan)
 
 
 def _at(error: InputError, scenario: Scenario, path: str) -> InputError:

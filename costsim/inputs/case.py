@@ -94,7 +94,7 @@ class MarketTerms:
     price: PriceTerms | None
     mix: TokenMix | None
     discount_rate: Num
-    funding: FundingTerms | None
+    funding: FundingTerms
     fixed_usd_per_month: Num
 
 

@@ -329,7 +329,10 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(
-    reference: str | Model | Mapping[str, Any], relative_to: str | None = None, place: Place | None = None
+    reference: str | Model | Mapping[str, Any],
+    relative_to: str | None = None,
+    place: Place | None = None,
+    path: str = "model",
 ) -> LoadedModel:
     """Find a model.
 
@@ -338,6 +341,7 @@ def load_model(
             of a model file; or a model written out.
         relative_to: the file that names it, beside which a path is looked up; default the working directory.
         place: where it was named, for messages.
+        path: dotted path of the field that names it.
 
     Raises:
         InputError: there is no such model, or its file is wrong; every problem at once.
@@ -346,10 +350,10 @@ def load_model(
         reference = validate(_Written, from_mapping({"model": dict(reference)})).model
     if isinstance(reference, Model):
         return LoadedModel(reference.to_architecture(), "", reference.notes(), {})
-    path = Path(catalogue.resolve(reference, relative_to or ""))
-    if not catalogue.is_path(reference) or path.suffix in (".yaml", ".yml"):
-        return _from_file(catalogue.find("models", reference, relative_to or "", place, "model"))
-    architecture, name, notes = import_config(path / "config.json" if path.is_dir() else path)
+    file = Path(catalogue.resolve(reference, relative_to or ""))
+    if not catalogue.is_path(reference) or file.suffix in (".yaml", ".yml"):
+        return _from_file(catalogue.find("models", reference, relative_to or "", place, path))
+    architecture, name, notes = import_config(file / "config.json" if file.is_dir() else file)
     return LoadedModel(architecture, name, notes, {})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from os import PathLike, fspath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -26,6 +27,8 @@ from costsim.inputs.yaml_source import Fact, Source, from_mapping, merge, overri
 
 OPTIONAL = ("serving", "demand", "price", "finance")
 """Sections whose defaults apply only where the scenario has them."""
+REQUIRED = ("training", "cluster")
+"""Sections that a scenario must have; where it lacks one, that is said once, and not key by key."""
 MAX_PARENTS = 10
 Loaded = TypeVar("Loaded")
 
@@ -195,16 +198,21 @@ def _without(source: Source, key: str) -> Source:
 
 def _defaults(said: Mapping[str, Any]) -> tuple[Source, dict[str, Fact], dict[str, str]]:
     """The shipped defaults of the sections that apply, where they come from, and the titles of their sources."""
-    label, text = catalogue.data_text("defaults.yaml")
-    plain, facts = split_sourced(read(text, label))
+    plain, facts = _defaults_file()
     assert isinstance(plain.value, dict)
     origins = {key: str(item["title"]) for key, item in plain.value.get("sources", {}).items()}
-    absent = {name for name in OPTIONAL if said.get(name) is None}
+    absent = {name for name in (*OPTIONAL, *REQUIRED) if said.get(name) is None}
     value = {key: item for key, item in plain.value.items() if key not in absent | {"sources"}}
     demand = said.get("demand")
     if isinstance(demand, dict) and "ramp" in demand and "demand" in value:  # another kind of ramp has other keys
         value["demand"] = {key: item for key, item in value["demand"].items() if key != "ramp"}
     return Source(value, plain.file, plain.values, plain.keys), facts, origins
+
+
+@cache
+def _defaults_file() -> tuple[Source, dict[str, Fact]]:
+    label, text = catalogue.data_text("defaults.yaml")
+    return split_sourced(read(text, label))
 
 
 @dataclass
@@ -226,22 +234,16 @@ class _Loader:
         """
         fields = self.attempt(lambda: validate(ScenarioFields, self.source))
         start = fields.start if fields and fields.start else book_date()
-        model = self.named("model", lambda ref, beside, place: load_model(ref, beside, place))
-        chip = self.named(
-            "cluster.accelerator",
-            lambda ref, beside, place: load_accelerator(ref, beside, place, "cluster.accelerator"),
-        )
-        law = self.named("law", lambda ref, beside, place: load_law(ref, beside, place, "law"))
-        site = self.named("cost.site", lambda ref, beside, place: load_site(ref, start, beside, place))
-        stack = None
+        model = self.named("model", load_model)
+        chip = self.named("cluster.accelerator", load_accelerator)
+        law = self.named("law", load_law)
+        site = self.named("cost.site", load_site, start)
+        served = self.named("serving.accelerator", load_accelerator)
+        fallback = "generic"
         if fields and chip:
-            count, kind = fields.cluster.accelerators, chip[0]
-            per_node = fields.cluster.per_node or kind.accelerators_per_node
-            fallback = default_stack(kind.kind, kind.vendor, count, per_node)
-            stack = self.named("cluster.stack", lambda ref, beside, place: load_stack(ref, beside, place), fallback)
-        else:
-            self.named("cluster.stack", lambda ref, beside, place: load_stack(ref, beside, place), "generic")
-        served = self.named("serving.accelerator", lambda ref, beside, place: load_accelerator(ref, beside, place))
+            per_node = fields.cluster.per_node or chip[0].accelerators_per_node
+            fallback = default_stack(chip[0].kind, chip[0].vendor, fields.cluster.accelerators, per_node)
+        stack = self.named("cluster.stack", load_stack, fallback=fallback)
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
         server = (served or chip)[0] if fields.serving else None
@@ -287,8 +289,15 @@ class _Loader:
                 )
             return None
 
-    def named(self, path: str, load: Callable[[Any, str, Any], Loaded], fallback: str | None = None) -> Loaded | None:
-        """What a reference at a path names; None where there is none, or where its shape is wrong (told elsewhere)."""
+    def named(self, path: str, load: Callable[..., Loaded], *extra: Any, fallback: str | None = None) -> Loaded | None:
+        """What a reference at a path names; None where there is none, or where its shape is wrong (told elsewhere).
+
+        Args:
+            path: of the reference.
+            load: called with the reference, ``extra``, the file that names it, its place and its path.
+            extra: what else the loader needs.
+            fallback: the reference where there is none.
+        """
         try:
             reference = self.source.at(path).value
         except KeyError:
@@ -297,8 +306,20 @@ class _Loader:
             reference = fallback
         if not isinstance(reference, str | dict):
             return None
+        if isinstance(reference, str) and not catalogue.is_path(reference):
+            try:
+                shipped: Loaded = _shipped(load, reference, *extra)
+                return shipped
+            except InputError:
+                pass  # told below, with its place
         place = self.source.position(path)
-        return self.attempt(lambda: load(reference, place.file, place), path)
+        return self.attempt(lambda: load(reference, *extra, place.file, place, path), path)
+
+
+@lru_cache(maxsize=512)
+def _shipped(load: Callable[..., Any], name: str, *extra: Any) -> Any:
+    """An entry of the catalogue, read once in the life of the program: what ships does not change under it."""
+    return load(name, *extra)
 
 
 def _ordered(problems: Sequence[Problem], file: str) -> list[Problem]:

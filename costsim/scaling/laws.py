@@ -223,7 +223,8 @@ def with_drawn_constants(law: Law, normals: NDArray[np.float64]) -> Law:
         ]
     )
     factor = np.linalg.cholesky(np.asarray(pivot.matrix, dtype=np.float64))
-    ln_a, ln_b, ln_e, alpha, beta = (point + normals @ factor.T).T
+    drawn = np.ascontiguousarray((normals @ factor.T).T) + point[:, np.newaxis]  # a row a constant: fast to work on
+    ln_a, ln_b, ln_e, alpha, beta = drawn
     return replace(
         law, E=np.exp(ln_e), A=np.exp(ln_a + alpha * ln_n0), B=np.exp(ln_b + beta * ln_d0), alpha=alpha, beta=beta
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BAND_TOLERANCE = 0.005
 """Sizes within this fraction of the least loss count as equally good: less than a re-tuned learning rate is worth."""
 _FLOPS_PER_PARAMETER_TOKEN = 6.0
-_NEWTON_STEPS = 60
+_NEWTON_STEPS = 7
 
 
 @declare(
@@ -84,8 +84,8 @@ def size_band(law: Law, flops: Num, tolerance: float = BAND_TOLERANCE) -> tuple[
     """Smallest and largest model that come within ``tolerance`` of the least loss at the same compute.
 
     With N = N* e^x the reducible sum is ``w (e^(-alpha x) / alpha + e^(beta x) / beta)``: convex in x, least at 0.
-    Newton's method started outside each root, where one exponential alone already reaches the target, moves towards
-    it monotonically and cannot overshoot.
+    Newton's method starts at the roots of its parabola at 0; as the sum is convex, a step lands outside the root and
+    the next ones move towards it. Where one exponential alone reaches the target is an outer bound.
     """
     size = optimal_parameters(law, flops)
     tokens = optimal_tokens(flops, size)
@@ -94,13 +94,15 @@ def size_band(law: Law, flops: Num, tolerance: float = BAND_TOLERANCE) -> tuple[
     # The sum relative to its least value; alpha and beta trade places in its two shares.
     share_n, share_d = law.beta / (law.alpha + law.beta), law.alpha / (law.alpha + law.beta)
 
-    def root(start: Num) -> Num:
+    def root(start: Num, outer: Num) -> Num:
         x = start
         for _ in range(_NEWTON_STEPS):
             n_term, d_term = share_n * np.exp(-law.alpha * x), share_d * np.exp(law.beta * x)
             x = x - (n_term + d_term - target) / (law.beta * d_term - law.alpha * n_term)
+            x = np.sign(outer) * np.minimum(np.abs(x), np.abs(outer))
         return x
 
-    low = root(-np.log(target / share_n) / law.alpha)
-    high = root(np.log(target / share_d) / law.beta)
+    parabola = np.sqrt(2.0 * (target - 1.0) / (law.alpha * law.beta))
+    low = root(-parabola, -np.log(target / share_n) / law.alpha)
+    high = root(parabola, np.log(target / share_d) / law.beta)
     return size * np.exp(low), size * np.exp(high)

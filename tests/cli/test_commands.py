@@ -16,7 +16,16 @@ from processes import ROOT, Run, environment
 from costsim.cli import app
 
 POINT = ("plan", "gpt2-124m", "--draws", "0")
-BAD = "costsim: 1\nname: x\nmodel: gpt2-124m\ntrainig:\n  tokens: 1B\ncluster:\n  accelerator: h100-sxm\n  accelerators: -3\n"
+BAD = """\
+costsim: 1
+name: x
+model: gpt2-124m
+trainig:
+  tokens: 1B
+cluster:
+  accelerator: h100-sxm
+  accelerators: -3
+"""
 
 
 def only_line(text: str) -> str:
@@ -59,8 +68,8 @@ def test_no_command_is_bad_usage_and_shows_the_help(cli: Run) -> None:
             "costsim plan: no such option: --drws. Did you mean --draws? (see costsim plan --help)",
         ),
         (["--versio"], "costsim: no such option: --versio. Did you mean --version? (see costsim --help)"),
-        (["plan", "a", "b"], "costsim plan: got unexpected extra argument (b) (see costsim plan --help)"),
-        (["plan", "x", "--format"], "costsim plan: option '--format' requires an argument (see costsim plan --help)"),
+        (["plan", "a", "b"], "costsim plan: got unexpected extra argument(s) (b) (see costsim plan --help)"),
+        (["plan", "x", "--format"], "costsim: option '--format' requires an argument (see costsim --help)"),
         (["plan", "x", "--format", "html"], "--format: no format 'html'; formats: table, json, csv, markdown"),
         (
             ["plan", "x", "--format", "jsn"],
@@ -243,10 +252,11 @@ def test_a_new_scenario_may_have_any_name(cli: Run, name: str) -> None:
     assert cli("plan", f"{name}.yaml", "--draws", "0").stdout.startswith(f"{name} · ")
 
 
-def test_a_name_that_steers_terminals_is_refused(cli: Run, tmp_path: Path) -> None:
-    done = cli("new", "x\x1b[2J")
-    assert done.returncode == 2
-    assert "\x1b" not in done.stderr
+@pytest.mark.parametrize("name", ["x\x1b[2J", "a\nb", "\u202ex", "", " "])
+def test_a_name_that_cannot_be_seen_is_refused(cli: Run, tmp_path: Path, name: str) -> None:
+    done = cli("new", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert only_line(done.stderr).isprintable()
     assert list(tmp_path.iterdir()) == []
 
 

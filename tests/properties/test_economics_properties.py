@@ -355,8 +355,8 @@ def test_value_falls_with_the_discount_rate_where_earning_follows_paying(paid, e
     numbers(1.001, 50.0),
 )
 def test_the_internal_rate_is_where_value_is_nothing(paid, earned, times):
-    assume(sum(earned) > 0)
-    earned = np.array(earned) * (times * sum(paid) / sum(earned))
+    earned = np.array([*earned, 1.0])
+    earned *= times * sum(paid) / sum(earned)
     flows = np.concatenate([-np.array(paid), earned])
     rate = finance.internal_rate(flows)
     assert 0 < rate < math.inf
