@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Run, environment
+from processes import STEERING, Run, environment
 
 DATA = Path(__file__).parent / "data"
 
@@ -51,5 +52,23 @@ def cli(tmp_path: Path) -> Run:
             timeout=60,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``costsim`` as ``cli`` does, but in this process: where only words and exit codes matter, and fast."""
+    from costsim.cli.app import run as command_line
+
+    monkeypatch.chdir(tmp_path)
+    for name in STEERING:
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*args: str, stdin: str = "") -> Any:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
+        capsys.readouterr()
+        code = command_line(args)
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
 
     return run

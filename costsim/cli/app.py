@@ -68,10 +68,8 @@ def build(argv: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _root(version: Annotated[bool, typer.Option("--version", is_eager=True, help="Show the version.")] = False) -> None:
-    if version:
-        deliver(f"{_versions()}\n")
-        raise typer.Exit
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    """Options of the bare command; `run` has answered ``--version`` already."""
 
 
 def _not_named() -> None:
@@ -81,15 +79,16 @@ def _not_named() -> None:
 def run(argv: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors become messages on standard error.
 
-    ``--version -v`` adds the versions of what costsim runs on.
+    ``--version`` and ``--debug`` are understood wherever they stand; ``-v`` adds to the version what costsim runs on.
     """
     prepare()
     debug = "--debug" in argv
+    argv = [word for word in argv if word != "--debug"]
     try:
-        if argv[:1] == ["--version"]:
+        if "--version" in argv:
             deliver(f"{_versions(detailed=bool({'-v', '--verbose'} & set(argv)))}\n")
             return 0
-        result = build(argv)(args=list(argv), prog_name="costsim", standalone_mode=False)
+        result = build(argv)(args=argv, prog_name="costsim", standalone_mode=False)
         if result == INTERRUPTED:
             complain("interrupted")
         return result if isinstance(result, int) else 0

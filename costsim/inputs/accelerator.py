@@ -66,9 +66,9 @@ class Accelerator(Strict):
     scale_up: ScaleUp
     scale_out: ScaleOut | None = None
     per_node: Count | None = None
-    power: Power = Power()
+    power: Power = pydantic.Field(default_factory=Power.model_construct)
     purchase: Ownership | None = None
-    kernels: Kernels = Kernels()
+    kernels: Kernels = pydantic.Field(default_factory=Kernels.model_construct)
     prices: Items[Price] = ()
     sources: dict[str, Origin] = pydantic.Field(default_factory=dict)
 

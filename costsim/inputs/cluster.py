@@ -191,7 +191,7 @@ class Cluster(Strict):
     accelerator: Annotated[str | dict[str, Any], ByShape("a catalogue name, a path or a mapping")]
     accelerators: ClusterSize
     per_node: Count | None = None
-    scale_out: ScaleOut = ScaleOut()
+    scale_out: ScaleOut = pydantic.Field(default_factory=ScaleOut.model_construct)
     stack: Annotated[str | dict[str, Any] | None, ByShape("a catalogue name or a mapping")] = None
     layout: Annotated[Literal["auto"] | LayoutFields, ByShape("auto, or a mapping of degrees")] = "auto"
     mfu: PositiveFractionRange | None = None

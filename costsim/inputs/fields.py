@@ -26,7 +26,12 @@ class Strict(pydantic.BaseModel):
     """Base of every model of an input file: immutable, no unknown keys, no conversions, no infinities."""
 
     model_config = pydantic.ConfigDict(
-        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, str_max_length=10_000
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        str_max_length=10_000,
+        defer_build=True,  # only the models that are validated against are built, not each of their parts as well
     )
 
 

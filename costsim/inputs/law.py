@@ -117,7 +117,7 @@ class LawFile(Strict):
     corpus: str = ""
     objective: str = ""
     n_runs: Count | None = None
-    range: Fitted = Fitted()
+    range: Fitted = pydantic.Field(default_factory=Fitted.model_construct)
     covariance: JointSpread | None = None
     repetition: Decay | None = None
     transfer: Spread

@@ -12,7 +12,6 @@ import pydantic
 from costsim.errors import Problem
 from costsim.inputs import catalogue, units
 from costsim.inputs.fields import ByShape, Date, FieldError, Items, Strict, validate
-from costsim.inputs.hf_config import import_config
 from costsim.inputs.quantity import Count, Kind, PositiveNumber, format_quantity, kind_of
 from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, read, split_sourced
 from costsim.training.architecture import Architecture, Attention, Biases, Experts, parameters
@@ -131,7 +130,7 @@ class Model(Strict):
     qk_norm: Annotated[bool | Literal["none", "head", "full"], ByShape("true, false, none, head or full")] = "none"
     attention_sinks: bool = False
     parallel_attention: bool = False
-    attention: AttentionFields = AttentionFields()
+    attention: AttentionFields = pydantic.Field(default_factory=AttentionFields.model_construct)
     experts: ExpertsFields | None = None
     multi_token_prediction: Annotated[int, Kind(units.COUNT, lower=0, upper=16, whole=True)] = 0
 
@@ -353,6 +352,8 @@ def load_model(
     file = Path(catalogue.resolve(reference, relative_to or ""))
     if not catalogue.is_path(reference) or file.suffix in (".yaml", ".yml"):
         return _from_file(catalogue.find("models", reference, relative_to or "", place, path))
+    from costsim.inputs.hf_config import import_config  # only where one is named
+
     architecture, name, notes = import_config(file / "config.json" if file.is_dir() else file)
     return LoadedModel(architecture, name, notes, {})
 

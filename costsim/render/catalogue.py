@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from costsim.inputs import catalogue, yaml_source
@@ -113,24 +113,33 @@ def listing_text(found: Mapping[str, Any], screen: Screen) -> str:
 def entry_text(found: Mapping[str, Any], screen: Screen) -> str:
     """One entry as a page."""
     room = columns_of(screen)
-    lines: list[Line] = [[Span(clean(found["name"]), "title"), Span(f"  {clean(found['file'])}", "dim")]]
+    lines = fold([Span(clean(found["name"]), "title"), Span(clean(found["file"]), "dim")], room, "  ")
     for key in ("title", "question", "summary"):
         lines += prose(str(found[key]), room) if key in found else []
     for key in ("aliases", "extends"):
         lines += hang(f"{key}: ", prose(short(found[key]), room - 9), 9, "dim") if key in found else []
     lines.append([])
-    indent = max((min(width(item["path"]), _WIDEST_PATH) for item in found["values"]), default=0) + 2
+    longest = max((width(item["path"]) for item in found["values"]), default=0)
     for item in found["values"]:
         origin = ", ".join(clean(item[key]) for key in ("known", "source") if item[key])
         told = [[Span(_exact(item["value"]), "strong")], [Span(origin, "dim")], [Span(clean(item["note"]), "dim")]]
-        lines += hang(f"{clean(item['path'])}  ", fold(told, room - indent, "  "), indent, "")
+        lines += _named(clean(item["path"]), told, min(longest, _WIDEST_PATH, room // 2) + 2, room)
     for note in found.get("notes") or []:
         lines += [[], *prose(str(note), room)]
     if found["sources"]:
         lines += [[], [Span("Sources", "label")]]
+        longest = max(width(name) for name in found["sources"])
         for name, text in found["sources"].items():
-            lines += hang(f"  {clean(name)}  ", prose(text, room - width(clean(name)) - 4), width(clean(name)) + 4, "")
+            lines += _named(f"  {clean(name)}", [[Span(clean(text))]], min(longest + 2, room // 2) + 2, room)
     return page(lines, screen)
+
+
+def _named(name: str, told: Sequence[Sequence[Span]], indent: int, room: int) -> list[Line]:
+    """A name with what is told of it beside it, or below where the name is too long for that."""
+    beside = fold(told, room - indent, "  ")
+    if width(name) + 2 > indent:
+        return [*prose(name, room), *hang("", beside, indent, "")]
+    return hang(name, beside, indent, "")
 
 
 def listing_csv(found: Mapping[str, Any]) -> str:

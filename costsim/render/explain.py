@@ -11,6 +11,7 @@ from costsim.render.figures import short, unit_of
 from costsim.render.text import Line, Span, clean, fold, prose
 
 Explanation = Mapping[str, Any]
+_FUNCTION = re.compile(r"\b(sum|min|max|sqrt|exp|log|ceil|floor|abs|round)\(")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_.*-]+)\}")
 
 
@@ -26,15 +27,21 @@ def explain_lines(items: Sequence[Explanation], room: int) -> list[Line]:
             Span(value, "strong"),
         ]
         lines += [[], *([Span("  "), *line] for line in fold(head, room - 2, "  "))]
-        body = [f"= {symbols(item)}"]
-        if item["inputs"]:
+        given = item["formula"] == f"{{{item['path']}}}"
+        body = ["as given"] if given else [f"= {symbols(item)}"]
+        if item["inputs"] and not given and is_arithmetic(str(item["formula"])):
             body.append(f"= {numbers_in(item)}")
-        body += [origin_text(entry) for entry in item["inputs"]]
+        body += [origin_text(entry) for entry in item["inputs"] if entry["path"] != item["path"]]
         body.append(f"source: {clean(item['source'])}")
         for text in body:
             for i, line in enumerate(prose(text, room - 6)):
                 lines.append([Span("    " if i == 0 else "      "), *line])
     return lines
+
+
+def is_arithmetic(formula: str) -> bool:
+    """Whether a formula is a sum to be done, rather than a sentence."""
+    return not re.search(r"[a-z]{2}", _FUNCTION.sub("", _PLACEHOLDER.sub("", formula)), re.IGNORECASE)
 
 
 def symbols(item: Explanation) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from costsim.errors import InternalError
+from costsim.render.answers import answers_of
 from costsim.render.explain import numbers_in, origin_text, symbols
 from costsim.render.figures import SECTIONS, Figures, PlanDict, label_of, short, unit_of, words
-from costsim.render.sections import answers_of
 from costsim.render.text import clean
 from costsim.tree import flatten, is_number
 

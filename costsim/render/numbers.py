@@ -32,6 +32,7 @@ _FIRST_EXPONENT = 15  # FLOPs are written as 4.25e25 from here on
 _NEARLY_ALL, _NEARLY_NONE = 99.99, 0.01  # percent: closer than this, only the side is told
 _LONGEST_COUNT = 1_000_000  # whole counts below this are written out: 16,384 accelerators
 _MOST_DECIMALS = 12
+_RANGE_DIGITS = (3, 4)  # significant digits of an end: more only where fewer do not tell the ends apart
 _SHARED_DECIMALS, _FAR_BELOW = 2, 0.01  # in a column; far smaller numbers keep a magnitude of their own
 
 
@@ -184,7 +185,10 @@ def range_only(
     centre = largest if value is None or not value or not math.isfinite(value) else value * style.factor
     rung, shared = _rung_like(centre, style, like)
     most = _SHARED_DECIMALS if shared else _MOST_DECIMALS
-    low, high = _ends(ends, style, rung, abs(finite[-1] - finite[0]) or abs(largest), most)
+    span = abs(finite[-1] - finite[0]) or abs(largest)
+    low, high = _ends(ends, style, rung, span, most)
+    if low == high:
+        return ""
     letter = rung[1] if rung[1] in _LETTERS else ""
     if min(finite) < 0.0:  # -$400M to $1,100M
         return " to ".join(_dressed_end(text, style.before, letter) for text in (low, high))
@@ -213,21 +217,29 @@ def signed(value: float, unit: str) -> str:
 
 
 def _ends(ends: Sequence[float | None], style: UnitStyle, rung: Rung, span: float, most: int) -> list[str]:
-    """Both ends: as many decimals as tell them apart, at least two significant digits, no idle zeros."""
-    cents = _cents(style, rung) and max(abs(end) for end in ends if end is not None and math.isfinite(end)) < 100.0
-    texts = [_end(end, style, rung, span / rung[0], 2 if cents else 0, most) for end in ends]
-    while not cents and all(not _has_digits(text) or ("." in text and text[-1] == "0") for text in texts):
-        texts = [text[:-1].removesuffix(".") if _has_digits(text) else text for text in texts]
+    """Both ends: decimals that tell them apart, two significant digits or more but few, no idle zeros."""
+    cents = _cents(style, rung) and 1.0 <= max(abs(end) for end in ends if end is not None) < 100.0
+    beyond = ("never", "never") if style.never else ("none", "unbounded")
+    texts: list[str] = []
+    for digits in _RANGE_DIGITS:
+        texts = [
+            word if end is None or math.isinf(end) else _end(end, style, rung, span / rung[0], digits, 2 * cents, most)
+            for end, word in zip(ends, beyond, strict=True)
+        ]
+        if texts[0] != texts[1]:
+            break
+    while not cents and any("." in text for text in texts) and all("." not in t or t[-1] == "0" for t in texts):
+        texts = [text[:-1].removesuffix(".") if "." in text else text for text in texts]
     return texts
 
 
-def _end(end: float | None, style: UnitStyle, rung: Rung, span: float, least: int, most: int) -> str:
-    if end is None or math.isinf(end):
-        return "never" if style.never else "unbounded"
+def _end(end: float, style: UnitStyle, rung: Rung, span: float, digits: int, fewest: int, most: int) -> str:
+    """One end, with as many decimals as its distance from the other needs, within so many significant digits."""
     scaled = end * style.factor / rung[0]
     between = 1 - _power(span) if style.digits > 2 else -_power(span / 2)
-    decimals = max(between, 1 - _power(scaled) if 0.0 < abs(scaled) < 10.0 else 0)
-    return _digits(scaled, min(max(decimals, least), most), trim=None)
+    least = 1 - _power(scaled) if 0.0 < abs(scaled) < 10.0 else 0
+    enough = min(between, digits - 1 - _power(scaled)) if scaled else between
+    return _digits(scaled, min(max(least, enough, fewest), most), trim=None)
 
 
 def _has_digits(text: str) -> bool:

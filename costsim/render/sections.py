@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from costsim.render import numbers
@@ -40,109 +38,14 @@ _MATTERS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One line of the answer: a figure, its range, and what it rests on."""
-
-    label: str
-    value: str
-    range: str
-    details: tuple[str, ...]
-    style: str = "strong"
-
-
-def answers_of(f: Figures) -> list[Answer]:
-    """The answer, line by line."""
-    return [cost_answer(f), time_answer(f), fits_answer(f), loss_answer(f), repaid_answer(f)]
-
-
-def cost_answer(f: Figures) -> Answer:
-    """What the final run costs, on which basis, and the programme around it."""
-    if not f.has("cost"):
-        return _missing(f, "Cost", "cost")
-    basis = clean(f.get("cost.basis"))
-    rate = f" at {f.number('cost.usd_per_accelerator_hour')}" if f.value("cost.usd_per_accelerator_hour") else ""
-    return Answer(
-        "Cost",
-        f.number("cost.total_usd"),
-        _brackets(f.range("cost.total_usd")),
-        (f"final run, {basis}{rate}", f"programme {f.text('cost.programme_usd')}"),
-    )
-
-
-def time_answer(f: Figures) -> Answer:
-    """How long the run takes on the wall clock, and the hours, MFU and goodput behind it."""
-    if not f.has("run"):
-        return _missing(f, "Time", "run")
-    details = [f.text("run.accelerator_hours", "accelerator-hour")]
-    if f.value("step.mfu") is not None:
-        details.append(f"MFU {f.text('step.mfu')}")
-    if f.value("run.goodput") is not None:
-        details.append(f"goodput {f.text('run.goodput')}")
-    return Answer("Time", f.number("run.wall_clock_days"), _brackets(f.range("run.wall_clock_days")), tuple(details))
-
-
-def fits_answer(f: Figures) -> Answer:
-    """Whether it fits in memory; if not, by how much it does not, and the nearest layout that does."""
-    if not f.has("memory"):
-        return _missing(f, "Fits", "memory")
-    peak, capacity = f.number("memory.peak_bytes"), f.number("memory.capacity_bytes")
-    if peak.split()[-1] == capacity.split()[-1]:
-        peak = peak.split()[0]
-    probability = f"probability {f.number('memory.fit_probability')}" if f.value("memory.fit_probability") else ""
-    if f.get("memory.fits"):
-        return Answer("Fits", "yes", "", (f"{peak} of {capacity} an accelerator", probability), "good")
-    largest = _largest_term(f)
-    details = (f"needs {peak} of {capacity} an accelerator", largest, probability, *_advice(f))
-    return Answer("Fits", "no", "", tuple(text for text in details if text), "bad")
-
-
-def loss_answer(f: Figures) -> Answer:
-    """The loss that the law predicts, and whether this run is inside what the law was fitted on."""
-    if not f.has("loss"):
-        return _missing(f, "Loss", "loss")
-    unit = clean(f.get("loss.unit") or "nats/token")
-    details = [f"{unit}, law {clean(f.get('loss.law'))}"]
-    if f.get("loss.in_range") is False:
-        details.append("beyond the runs it was fitted on")
-    value = f.value("loss.final_loss")
-    return Answer(
-        "Loss",
-        "-" if value is None else numbers.number(value),
-        _brackets(numbers.range_only(value, "", f.interval("loss.final_loss"))),
-        tuple(details),
-    )
-
-
-def repaid_answer(f: Figures) -> Answer:
-    """When the programme is repaid, how likely that is, or what it would take."""
-    if not f.has("payback"):
-        return _missing(f, "Repaid", "payback")
-    details = [f"probability {f.number('payback.probability')}"] if f.value("payback.probability") is not None else []
-    life = f.resolved("demand.life")
-    if f.get("payback.repaid"):
-        details.append(f"NPV {f.text('payback.npv_usd')}")
-        span = _brackets(f.range("payback.months"))
-        return Answer("Repaid", f"month {_plain(f, 'payback.months')}", span, tuple(details), "good")
-    within = f"not within its {life}" if life else "not within the model's life"
-    if f.value("payback.break_even_usd_per_million_output_tokens") is not None:
-        price = f.number("payback.break_even_usd_per_million_output_tokens")
-        details.append(f"breaks even at {price} of output")
-    if f.value("payback.break_even_tokens") is not None:
-        details.append(f"or at {f.number('payback.break_even_tokens')} sold")
-    return Answer("Repaid", "no", "", (within, *details), "bad")
-
-
 def model(f: Figures, room: int) -> list[Line]:
     """The model's size and the compute that it takes."""
     pieces = []
     if f.has("model"):
         active = f.value("model.active_parameters")
         some = active is not None and active != f.value("model.parameters")
-        pieces.append(
-            f.text("model.parameters", "parameter")
-            + (f", {f.text('model.active_parameters', 'parameter')} active" if some else "")
-        )
+        size = f.text("model.parameters", "parameter")
+        pieces.append(f"{size}, {f.text('model.active_parameters', 'count')} active" if some else size)
         pieces.append(f"{f.number('model.layers')} layers")
     if f.has("compute"):
         pieces += [f"{f.text('compute.model_flops')} of model compute", f"6ND {f.number('compute.flops_6nd')}"]
@@ -222,6 +125,9 @@ def loss(f: Figures, room: int) -> list[Line]:
     if f.value("loss.optimal_parameters") is not None:
         size, tokens = f.text("loss.optimal_parameters", "parameter"), f.text("loss.optimal_tokens")
         lines += prose(f"compute-optimal for this compute: {size} on {tokens}", room)
+    if f.value("loss.band.parameters_low") is not None:
+        low, high = (f.text(f"loss.band.parameters_{end}", "count") for end in ("low", "high"))
+        lines += prose(f"anything from {low} to {high} parameters comes within 0.5 % of that loss", room)
     for item in f.get("loss.capabilities") or []:
         lines += fold([Span(_capability(item))], room)
     return lines
@@ -262,7 +168,7 @@ def payback(f: Figures, room: int) -> list[Line]:
     }
     pieces = [f"{name} {f.text(path)}" for path, name in named.items() if f.value(path) is not None]
     if f.get("payback.repaid") and f.value("payback.discounted_months") is not None:
-        pieces.insert(0, f"discounted payback month {_plain(f, 'payback.discounted_months')}")
+        pieces.insert(0, f"discounted payback month {ordinal(f, 'payback.discounted_months')}")
     return fold([Span(piece) for piece in pieces], room)
 
 
@@ -331,38 +237,6 @@ def _held(item: Any) -> str:
     return f"{text}: {clean(evidence)}" if evidence else text
 
 
-def note_on(f: Figures, section: str) -> str:
-    """What the notes say a missing section needs; empty where they say nothing."""
-    notes: Sequence[object] = f.plan.get("notes") or []
-    return next((clean(note) for note in notes if re.match(rf"[\w, ]*\b{section}\b[\w, ]*:", str(note))), "")
-
-
-def _missing(f: Figures, label: str, section: str) -> Answer:
-    note = note_on(f, section)
-    return Answer(label, "-", "", (note.split(": ", 1)[-1] if note else "not in this plan: see Notes",), "dim")
-
-
-def _advice(f: Figures) -> list[str]:
-    """What would fit, told beside what does not: a layout, perhaps on more accelerators, or a sentence."""
-    found: Any = f.plan.get("layout_advice")
-    if not isinstance(found, Mapping):
-        return [clean(found)] if found else []
-    layout, count = found.get("layout"), found.get("accelerators")
-    lines = [f"would fit with {', '.join(layout_words(layout))}"] if isinstance(layout, Mapping) else []
-    if isinstance(count, int | float):
-        lines.append(f"would fit on {numbers.number(float(count), 'count')} accelerators")
-    return lines or ["no layout found that fits"]
-
-
-def _largest_term(f: Figures) -> str:
-    terms = {k: v for k, v in (f.get("memory") or {}).items() if k.endswith("_bytes") and is_number(v)}
-    parts = {k: v for k, v in terms.items() if k not in {"peak_bytes", "capacity_bytes"}}
-    if not parts:
-        return ""
-    largest = max(parts, key=lambda key: parts[key])
-    return f"most of it {words(largest)}, {f.number(f'memory.{largest}')}"
-
-
 def layout_words(layout: Mapping[str, Any]) -> list[str]:
     """A layout in words; what is not split, sharded or recomputed is left out."""
     degrees = ("tensor", "pipeline", "virtual_pipeline", "context", "expert", "expert_tensor", "data")
@@ -388,7 +262,7 @@ def _stack(f: Figures, terms: Sequence[tuple[str, str]], total: float | None, ro
             [
                 Span(name),
                 Span(f.number(path, largest)),
-                Span(_brackets(f.range(path, largest)), "dim"),
+                Span(brackets(f.range(path, largest)), "dim"),
                 Span(_share(share)),
             ]
             for (name, path), share in zip(terms, shares, strict=True)
@@ -435,14 +309,16 @@ def _capability(item: Any) -> str:
 
 def _month(f: Figures, path: str) -> str:
     value = f.value(path)
-    span = _brackets(f.range(path))
-    return " ".join(part for part in ("never" if value is None else f"month {_plain(f, path)}", span) if part)
+    span = brackets(f.range(path))
+    return " ".join(part for part in ("never" if value is None else f"month {ordinal(f, path)}", span) if part)
 
 
-def _plain(f: Figures, path: str) -> str:
+def ordinal(f: Figures, path: str) -> str:
+    """The month at a path as a short number without its unit; a dash where there is none."""
     value = f.value(path)
     return "-" if value is None else numbers.number(round(value, 1) if value < 10 else round(value), "count")
 
 
-def _brackets(text: str) -> str:
+def brackets(text: str) -> str:
+    """Text in brackets; empty text stays empty."""
     return f"({text})" if text else ""

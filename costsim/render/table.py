@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from costsim.render import numbers, sections
+from costsim.render.answers import answers_of
 from costsim.render.explain import explain_lines
 from costsim.render.figures import Figures, PlanDict
 from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, hang, page, prose, width
@@ -51,7 +52,7 @@ def headline(plan: PlanDict, screen: Screen) -> list[Line]:
 def answer(plan: PlanDict, screen: Screen) -> list[Line]:
     """The answer: cost, time, fit, loss and payback, each with its range and what it rests on."""
     figures = Figures(plan)
-    rows = sections.answers_of(figures)
+    rows = answers_of(figures)
     room = columns_of(screen)
     cells = columns([[Span(row.label, "label"), Span(row.value, row.style), Span(row.range)] for row in rows], "lll")
     indent = max(sum(width(span.text) for span in line) for line in cells) + 2

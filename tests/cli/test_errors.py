@@ -10,11 +10,6 @@ from costsim.errors import InputError, InternalError, OutputError, Problem
 POINT = ["plan", "gpt2-124m", "--draws", "0"]
 
 
-@pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    return monkeypatch
-
-
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     """Let planning raise an error."""
     import sys

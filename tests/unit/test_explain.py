@@ -4,7 +4,7 @@ import pytest
 
 from costsim import explain, quantities
 from costsim.quantities import Quantity
-from costsim.render.explain import explain_lines, numbers_in, symbols
+from costsim.render.explain import explain_lines, is_arithmetic, numbers_in, symbols
 from costsim.render.flat import explain_markdown
 
 
@@ -86,3 +86,17 @@ def test_explanations_as_markdown() -> None:
     title, table = explain_markdown([found("cost.items.rent_usd")])
     assert title == "## Explanations"
     assert "| item (cost.items.rent\\_usd) | $240 | run.hours × cost.price | 120 h × 2 |" in table
+
+
+def test_a_sentence_is_not_repeated_with_numbers() -> None:
+    item = found("cost.items.rent_usd") | {"formula": "the share of {run.hours} that is billed"}
+    lines = ["".join(span.text for span in line) for line in explain_lines([item], 60)]
+    assert "    = the share of run.hours that is billed" in lines
+    assert not any("120 h that" in line for line in lines)
+    assert is_arithmetic("min({a.b}, 2e3) ** ({c.d} / 6)")
+
+
+def test_what_is_given_is_called_so() -> None:
+    item = found("run.hours") | {"formula": "{run.hours}", "inputs": [{"path": "run.hours", "value": 1.0, "unit": "h"}]}
+    lines = ["".join(span.text for span in line) for line in explain_lines([item], 60)]
+    assert lines[2:] == ["    as given", "    source: by definition"]

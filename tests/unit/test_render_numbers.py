@@ -98,6 +98,7 @@ def test_rounding_at_the_edge_of_a_magnitude(value: float, unit: str, text: str)
         (-112e6, "USD", -260e6, 80e6, "-$112M (-$260M to $80M)"),
         (-112e6, "USD", -1.2e9, None, "-$112M (-$1,200M to unbounded)"),
         (14.0, "months", 9.0, None, "14 months (9–never)"),
+        (0.46, "fraction/year", None, 4.2, "46 % a year (none–420)"),
         (None, "months", 14.0, None, "never (14–never)"),
         (None, "months", None, None, "never"),
         (None, "USD", None, None, "unknown"),
@@ -107,6 +108,9 @@ def test_rounding_at_the_edge_of_a_magnitude(value: float, unit: str, text: str)
         (1.2e9, "USD", 0.9e9, 1.6e9, "$1.2B ($0.9–1.6B)"),
         (41.2e6, "count", 0.31e6, 5e9, "41.2M (0.31–5,000M)"),  # one magnitude for all three
         (0.0, "count", 0.0, 3e6, "0 (0–3M)"),
+        (1072.0, "tokens/s", 1071.8, 1072.2, "1.07k tokens/s"),  # ends that read alike are no range
+        (0.153, "USD/Mtok", 0.14873, 0.15831, "$0.153/Mtok ($0.149–0.158)"),
+        (1.69, "nats/token", 1.6901, 1.6949, "1.69 nats/token (1.690–1.695)"),
         (67.0 * GIB, "byte", 60 * GIB, 75 * GIB, "67 GiB (60–75)"),
     ],
 )

@@ -139,6 +139,10 @@ def test_coverage_is_a_sentence(example: Plan) -> None:
     assert "serving: quantity 3" in page
 
 
+def test_the_flat_valley_of_the_loss_is_told(example: Plan) -> None:
+    assert "anything from 150B to 1T parameters comes within 0.5 % of that loss" in " ".join(render(example).split())
+
+
 def test_a_short_run_expects_no_interruption(example: Plan) -> None:
     example["run"]["interruptions"] = 0.0003
     assert "no interruption expected" in render(example)
