@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,18 +27,20 @@ KEY_RESULTS = (
     "payback.npv_usd", "payback.moic", "clocks.runway_months", "clocks.regime",
 )  # fmt: skip
 _ALWAYS = ("cost.total_usd", "run.wall_clock_days", "memory.fits")
-_LABEL_WIDTH = 26
+_LABEL_WIDTH = 20
+_NARROWEST = 13  # columns of a scenario
 _NO_BETTER = ""
 _BEST = "*"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A quantity of every scenario: its values as text, the differences to the first, and which one is best."""
+    """A quantity of every scenario: values and ranges as text, absolute and relative differences, and the best one."""
 
     label: str
     values: tuple[str, ...]
-    changes: tuple[str, ...]
+    ranges: tuple[str, ...] = ()
+    changes: tuple[tuple[str, ...], ...] = ()
     best: int = -1
 
 
@@ -98,12 +101,19 @@ def letters(count: int) -> list[str]:
 
 
 def input_rows(comparison: Comparison) -> list[Row]:
-    """Inputs that differ, named as the scenario names them."""
-    return [
-        Row(clean(item["path"]), tuple(short(v, unit_of(item["path"])) for v in item["values"]), ())
-        for item in comparison["differences"]
-        if item["kind"] == "input"
-    ]
+    """Inputs that differ, named as the scenario names them; a section that some lack altogether is one row."""
+    found = [item for item in comparison["differences"] if item["kind"] == "input"]
+    resolved = [(plan.get("scenario") or {}).get("resolved") or {} for plan in comparison["scenarios"]]
+    rows: dict[str, Row] = {}
+    for item in found:
+        section = item["path"].split(".", 1)[0]
+        has = [tree.get(section) is not None for tree in resolved]
+        if "." in item["path"] and not all(has):
+            rows.setdefault(section, Row(section, tuple("given" if given else "-" for given in has)))
+        else:
+            values = tuple(short(v, unit_of(item["path"])) for v in item["values"])
+            rows[item["path"]] = Row(clean(item["path"]), values)
+    return list(rows.values())
 
 
 def result_rows(comparison: Comparison, *, verbose: bool) -> list[Row]:
@@ -119,22 +129,27 @@ def _result(path: str, plans: Sequence[Figures]) -> Row:
     found = declared(path)
     unit = "count" if path == "run.accelerator_hours" else unit_of(path)  # its label says hours
     changes = [_change(value, values[0], unit) for value in values[1:]]
+    texts = [plan.text(path, unit) for plan in plans]
     return Row(
         label(path) if path.count(".") > 1 else label_of(path),
-        tuple(plan.text(path, unit) for plan in plans),
-        ("", *changes) if any(change not in ("", "same") for change in changes) else (),
+        tuple(text.partition(" (")[0] for text in texts),
+        tuple(text[text.find(" (") + 1 :] if " (" in text else "" for text in texts),
+        ((), *changes) if any(change not in ((), ("same",)) for change in changes) else (),
         _best(values, found.better if found is not None else _NO_BETTER),
     )
 
 
-def _change(value: float | None, reference: float | None, unit: str) -> str:
+def _change(value: float | None, reference: float | None, unit: str) -> tuple[str, ...]:
+    """Absolute and relative difference to the first scenario; the relative one is left out of fractions."""
     if value is None or reference is None:
-        return ""
+        return ()
     if value == reference:
-        return "same"
+        return ("same",)
     share = numbers.relative(value, reference)
     difference = numbers.signed(value - reference, unit)
-    return f"{difference}, {share}" if share and unit not in ("fraction", "probability") else difference
+    if unit in ("fraction", "probability"):  # a difference of percentages is in points, not in per cent
+        return (difference.replace("%", "points"),)
+    return (difference, share) if share else (difference,)
 
 
 def _best(values: Sequence[float | None], better: str) -> int:
@@ -145,42 +160,78 @@ def _best(values: Sequence[float | None], better: str) -> int:
 
 
 def _cell(row: Row, index: int) -> str:
-    change = row.changes[index] if row.changes else ""
-    text = f"{row.values[index]} [{change}]" if change else row.values[index]
-    return f"{text} {_BEST}" if row.best == index else text
+    change = f"[{', '.join(row.changes[index])}]" if row.changes and row.changes[index] else ""
+    drawn = row.ranges[index] if row.ranges else ""
+    return " ".join(part for part in (row.values[index], drawn, change, _BEST if row.best == index else "") if part)
 
 
 def _table(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
     """Rows as one table, as blocks of some scenarios each with the first, or as a list where not even two fit."""
     for size in range(len(names) - 1, 0, -1):
         groups = [[0, *range(i, min(i + size, len(names)))] for i in range(1, len(names), size)]
-        blocks = [_block(rows, names, group) for group in groups]
+        blocks = [_block(rows, names, group, room) for group in groups]
         if max(sum(width(span.text) for span in line) for block in blocks for line in block) <= room:
             return [line for i, block in enumerate(blocks) for line in ([[], *block] if i else block)]
     return _list(rows, names, room)
 
 
-def _block(rows: Sequence[Row], names: Sequence[str], group: Sequence[int]) -> list[Line]:
+def _block(rows: Sequence[Row], names: Sequence[str], group: Sequence[int], room: int) -> list[Line]:
+    """Some scenarios side by side: a value, under it its range, under that what it differs by."""
+    each = max(_NARROWEST, (room - _LABEL_WIDTH) // len(group) - 2)
     cells = [[Span("  "), *(Span(names[i], "strong") for i in group)]]
     for row in rows:
-        names_of = ["".join(span.text for span in line) for line in prose(row.label, _LABEL_WIDTH - 2)]
-        changed = any(row.changes[i] for i in group if row.changes)
-        below = [Span(row.changes[i], "dim") for i in group] if changed else []
-        for depth in range(max(len(names_of), 1 + changed)):
-            name = Span(f"  {names_of[depth]}" if depth < len(names_of) else "")
-            values = [_value(row, i) for i in group] if depth == 0 else below if depth == 1 else []
-            cells.append([name, *values])
+        name = [Span(f"  {text}") for text in _breakable(row.label, _LABEL_WIDTH - 2)]
+        stacks = [_stack(row, i, each) for i in group]
+        for depth in range(max(len(name), *(len(stack) for stack in stacks))):
+            line = [stack[depth] if depth < len(stack) else Span("") for stack in stacks]
+            cells.append([name[depth] if depth < len(name) else Span(""), *line])
     return columns(cells, "l" * (len(group) + 1))
 
 
+def _stack(row: Row, index: int, room: int) -> list[Span]:
+    """The lines of one cell."""
+    value = _value(row, index)
+    found = [Span(text, value.style) for text in _wrapped(value.text, room)]
+    if row.ranges and row.ranges[index]:
+        found += [Span(text) for text in _wrapped(row.ranges[index], room)]
+    changes: Sequence[str] = row.changes[index] if row.changes else ()
+    if width(together := ", ".join(changes)) <= room:
+        changes = [together] if together else []
+    return found + [Span(text, "dim") for part in changes for text in _wrapped(part, room)]
+
+
+def _wrapped(text: str, room: int) -> list[str]:
+    """A cell's text in lines: broken between words, within a range after its dash, in a name after its hyphen."""
+    lines = [""]
+    for piece in re.findall(r"[(]?-?[^ –-]+[–-]?|[ –-]", text):
+        if lines[-1] and width(lines[-1]) + width(piece.rstrip()) > room:
+            lines.append("")
+        lines[-1] += piece if lines[-1] or piece != " " else ""
+    return [line.rstrip() for line in lines]
+
+
+def _breakable(label: str, room: int) -> list[str]:
+    """A label in lines; dotted keys break after a dot or an underscore."""
+    if " " in label or width(label) <= room:
+        return ["".join(span.text for span in line) for line in prose(label, room)]
+    lines = [""]
+    for piece in re.findall(r"[^._]*[._]?", label):
+        if width(lines[-1]) + width(piece) > room:
+            lines.append("  ")
+        lines[-1] += piece
+    return lines
+
+
 def _list(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
+    """A scenario a line, where not even two fit side by side."""
     lines: list[Line] = []
     for row in rows:
         lines += [[Span("  "), *line] for line in prose(row.label, room - 2)]
         for i, name in enumerate(names):
-            change = row.changes[i] if row.changes else ""
-            text = _value(row, i)
-            lines += hang(f"    {name}", prose(text.text, room - 8, text.style), 8, "strong")
+            value = _value(row, i)
+            drawn = f" {row.ranges[i]}" if row.ranges and row.ranges[i] else ""
+            lines += hang(f"    {name}", prose(value.text + drawn, room - 8, value.style), 8, "strong")
+            change = ", ".join(row.changes[i]) if row.changes else ""
             lines += hang("", prose(change, room - 8, "dim"), 8) if change else []
     return lines
 

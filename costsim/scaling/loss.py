@@ -127,7 +127,7 @@ def loss_notes(
     if not anchored:
         notes.append(
             f"loss: {law.name} is not anchored to your corpus and tokenizer; its level there is uncertain by about"
-            f" {math.expm1(1.645 * law.transfer.level):.0%} either way"
+            f" {100 * math.expm1(1.645 * law.transfer.level):.0f} % either way"
         )
     if not in_range(law, parameters, tokens):
         decades = float(decades_beyond(law, parameters, tokens))
@@ -136,7 +136,7 @@ def loss_notes(
     if tokens > unique_tokens:
         _, worth = repeated(law, parameters, tokens, unique_tokens)
         effect = (
-            "which this law does not model" if law.repetition is None else f"worth {worth / tokens:.0%} of fresh ones"
+            "which this law does not model" if law.repetition is None else f"worth {100 * worth / tokens:.0f} % of fresh ones"
         )
         notes.append(f"loss: the tokens are repeated {tokens / unique_tokens:.1f} times, {effect}")
     if mixture_of_experts:

@@ -95,7 +95,7 @@ def size_band(law: Law, flops: Num, tolerance: float = BAND_TOLERANCE) -> tuple[
     share_n, share_d = law.beta / (law.alpha + law.beta), law.alpha / (law.alpha + law.beta)
 
     def root(start: Num, outer: Num) -> Num:
-        x = start
+        x = np.sign(outer) * np.minimum(np.abs(start), np.abs(outer))
         for _ in range(_NEWTON_STEPS):
             n_term, d_term = share_n * np.exp(-law.alpha * x), share_d * np.exp(law.beta * x)
             x = x - (n_term + d_term - target) / (law.beta * d_term - law.alpha * n_term)

@@ -107,10 +107,18 @@ def goodput(lost: Num) -> Num:
 )
 @declare("run.tokens", label="tokens trained on", unit="tokens", formula="{training.tokens}", source="the scenario")
 @declare(
+    "run.mean_step_seconds",
+    label="mean step time",
+    unit="s",
+    formula="{step.step_seconds}, or the mean over phases by their steps",
+    source="phases differ in sequence length and batch",
+    better="lower",
+)
+@declare(
     "run.ideal_days",
     label="ideal time",
     unit="d",
-    formula="{run.steps} * {step.step_seconds} / 86400",
+    formula="{run.steps} * {run.mean_step_seconds} / 86400",
     source="steps times step time",
     better="lower",
 )
@@ -184,6 +192,7 @@ def run_section(
     section: dict[str, Num] = {
         "run.steps": steps,
         "run.tokens": tokens,
+        "run.mean_step_seconds": step_seconds,
         "run.ideal_days": ideal,
         "run.overhead": lost,
         "run.goodput": useful,
@@ -213,8 +222,8 @@ def failure_warnings(lost: Num, interval_seconds: Num) -> list[tuple[str, str]]:
     return [
         (
             "run.goodput",
-            f"failures and checkpoints cost {typical:.0%} of the useful time (a checkpoint every {minutes:.3g} min): "
-            f"above {FIRST_ORDER_LIMIT:.0%} the first-order formula is out of its range and goodput is a rough guess; "
+            f"failures and checkpoints cost {100 * typical:.0f} % of the useful time (a checkpoint every {minutes:.3g} min): "
+            f"above {100 * FIRST_ORDER_LIMIT:.0f} % the first-order formula is out of its range and goodput is a rough guess; "
             "plan hot spares, faster checkpoints or a run that survives lost nodes, or state cluster.goodput",
         )
     ]

@@ -82,7 +82,7 @@ def test_warning_where_the_formula_ends():
     assert round(lost, 3) == 0.585
     [(path, message)] = failure_warnings(lost, checkpoint_interval_seconds(100_000.0, terms))
     assert path == "run.goodput"
-    assert "58%" in message or "59%" in message
+    assert "58 %" in message or "59 %" in message
     assert "hot spares" in message
     assert failure_warnings(overhead(16_384.0, terms), 1157.0) == []
 
