@@ -123,8 +123,9 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
         if obstacle := serving_obstacle(r.model, r.chip, r.roofline, r.terms):
             yield obstacle
         wanted, run = scenario.fields.serving, scenario.serving_accelerator
-        if wanted is not None and run is not None and (rate := serving_rate(run, wanted.precision)) != wanted.precision:
-            yield f"serving: {run.label} has no {wanted.precision} rate: weights are {wanted.precision}, products {rate}"
+        weights = wanted.precision if wanted is not None else ""
+        if run is not None and weights and (rate := serving_rate(run, weights)) != weights:
+            yield f"serving: {run.label} has no {weights} rate: weights are {weights}, products {rate}"
     if case.training.system_watts is None:
         yield f"energy: no power of {scenario.accelerator.label} is known; add power.system to its file"
     if case.cost is not None:

@@ -61,10 +61,14 @@ def _input(path: str, values: Mapping[str, object], origins: Mapping[str, Mappin
     unit = quantity.unit if quantity is not None else ""
     if row is not None:
         origin = ", ".join(str(row[key]) for key in ("source", "known") if row.get(key))
+    elif "*" in path:
+        origin = "month by month, see payback.monthly"
+    elif quantity is not None and value is None:
+        origin = "never" if path in values else "not in this plan"
     elif quantity is not None:
-        origin = f"computed, see {path}" if value is not None else "not in this plan"
+        origin = f"computed, see {path}"
     else:
-        origin = "input" if value is not None else "see the formula's source"
+        origin = "input" if value is not None else "not given"
     return {"path": path, "value": value, "unit": unit, "origin": origin}
 
 

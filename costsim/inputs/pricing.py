@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from costsim.errors import InputError, Problem
@@ -72,9 +73,9 @@ def choose(
     term = _term(cost.rent.term, accelerator, any_term)
     rent = _rent(cost.rent.usd_per_accelerator_hour, term, accelerator, start, rent_path, problems)
     own = _purchase(cost.own.usd_per_accelerator, accelerator, start, own_path, problems)
-    if rent is None and cost.basis == "rent":
+    if rent is None and cost.basis == "rent" and not problems:
         problems.append(_lacking(rent_path, f"no rental price ({cost.rent.term}) of {accelerator.label} is known"))
-    if own is None and cost.basis != "rent":
+    if own is None and cost.basis != "rent" and not problems:
         problems.append(_lacking(own_path, f"no purchase price of {accelerator.label} is known"))
     served = None
     if serving is not None and server is not None:
@@ -82,7 +83,7 @@ def choose(
         served = _rent(stated, _term(cost.rent.term, server, any_term), server, start, served_path, problems)
         if served is None and server is accelerator:
             served = rent
-        if served is None:
+        if served is None and not problems:
             problems.append(_lacking(served_path, f"no rental price of {server.label} is known"))
     if problems:
         raise InputError(problems)
@@ -103,41 +104,50 @@ def _rent(
     stated: object, term: str, accelerator: Accelerator, start: datetime.date, path: str, problems: list[Problem]
 ) -> Chosen | None:
     """A price of an hour: stated, by reference, or the book's for the term."""
-    if isinstance(stated, int | float | Range):
-        return Chosen(stated)
-    try:
-        if isinstance(stated, BookEntry):
-            quote = book_quote(stated.book, stated.as_of or start, path=f"{path}.book")
-            if isinstance(quote, PurchaseQuote):
-                problems.append(Problem("is a purchase price", f"{path}.book", allowed="a rental price"))
-                return None
-        else:
-            quote = rent_quote(accelerator, term, start)
-    except InputError as error:
-        if isinstance(stated, BookEntry):
-            problems += error.problems
-        return None
-    return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path))
+    return _chosen(stated, Quote, lambda: rent_quote(accelerator, term, start), start, path, problems)
 
 
 def _purchase(
     stated: object, accelerator: Accelerator, start: datetime.date, path: str, problems: list[Problem]
 ) -> Chosen | None:
     """A purchase price: stated, by reference, or the book's."""
+    return _chosen(stated, PurchaseQuote, lambda: purchase_quote(accelerator, start), start, path, problems)
+
+
+def _chosen(
+    stated: object,
+    wanted: type[Quote] | type[PurchaseQuote],
+    from_book: Callable[[], Quote | PurchaseQuote],
+    start: datetime.date,
+    path: str,
+    problems: list[Problem],
+) -> Chosen | None:
+    """A price that is stated, that a reference names, or that the book has; None and a problem noted otherwise.
+
+    Args:
+        stated: what the scenario says: a number, a range, a reference, or nothing.
+        wanted: the kind of price.
+        from_book: takes the book's where nothing is stated.
+        start: the day that a reference without a day is of.
+        path: of the field.
+        problems: what is wrong with a reference is added here; a book without the price is not a problem by itself.
+    """
     if isinstance(stated, int | float | Range):
         return Chosen(stated)
     try:
         if isinstance(stated, BookEntry):
             quote = book_quote(stated.book, stated.as_of or start, path=f"{path}.book")
-            if isinstance(quote, Quote):
-                problems.append(Problem("is a rental price", f"{path}.book", allowed="a purchase price"))
-                return None
         else:
-            quote = purchase_quote(accelerator, start)
+            quote = from_book()
     except InputError as error:
-        if isinstance(stated, BookEntry):
-            problems += error.problems
+        problems += error.problems if isinstance(stated, BookEntry) else ()
         return None
+    if not isinstance(quote, wanted):
+        kinds = ("a purchase price", "a rental price") if wanted is Quote else ("a rental price", "a purchase price")
+        problems.append(Problem(f"is {kinds[0]}", f"{path}.book", allowed=f"expected {kinds[1]}"))
+        return None
+    if isinstance(quote, Quote):
+        return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path))
     return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers)
 
 

@@ -146,6 +146,7 @@ def load_scenario(
         InputError: every problem of the scenario and of what it names.
     """
     said = _without(_extended(_first(x, stdin_text)), "extends")
+    said = _opened(said, overrides)
     for index, setting in enumerate(overrides, 1):
         said = override(said, setting, index)
     if not isinstance(said.value, dict):
@@ -188,6 +189,17 @@ def _extended(source: Source) -> Source:
         source = merge(_without(base, "extends"), source)
         here = base
     return source
+
+
+def _opened(said: Source, overrides: Sequence[str]) -> Source:
+    """The scenario with ``layout: auto`` taken out where a setting fixes one of its keys: the rest is still chosen."""
+    sets_key = any(setting.strip().startswith("cluster.layout.") for setting in overrides)
+    cluster = said.value.get("cluster") if isinstance(said.value, dict) else None
+    if not (sets_key and isinstance(cluster, dict) and cluster.get("layout") == "auto"):
+        return said
+    assert isinstance(said.value, dict)
+    value = said.value | {"cluster": {key: item for key, item in cluster.items() if key != "layout"}}
+    return Source(value, said.file, said.values, said.keys)
 
 
 def _without(source: Source, key: str) -> Source:

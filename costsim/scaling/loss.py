@@ -136,7 +136,9 @@ def loss_notes(
     if tokens > unique_tokens:
         _, worth = repeated(law, parameters, tokens, unique_tokens)
         effect = (
-            "which this law does not model" if law.repetition is None else f"worth {100 * worth / tokens:.0f} % of fresh ones"
+            "which this law does not model"
+            if law.repetition is None
+            else f"worth {100 * worth / tokens:.0f} % of fresh ones"
         )
         notes.append(f"loss: the tokens are repeated {tokens / unique_tokens:.1f} times, {effect}")
     if mixture_of_experts:

@@ -56,7 +56,7 @@ def test_a_family_is_added_up() -> None:
 def test_what_is_absent_stays_named() -> None:
     item = explain.explanations({"cost.items.rent_usd": 1.0}, [])[0]
     assert item["numbers"] == "run.hours * cost.price"
-    assert [entry["origin"] for entry in item["inputs"]] == ["not in this plan", "see the formula's source"]
+    assert [entry["origin"] for entry in item["inputs"]] == ["not in this plan", "not given"]
 
 
 def test_an_input_without_provenance_is_an_input() -> None:
