@@ -163,6 +163,7 @@ def _json(made: Plan) -> dict[str, Any]:
         found = {path: value for path, value in flat.items() if path.split(".", 1)[0] == section}
         sections[section] = _nested(found)[section] if found else None
     sections["layout"]["phases"] = _phases(made)
+    sections["loss"]["capabilities"] = []  # named by the schema; no shipped law predicts any
     if made.advice is not None:
         sections["layout_advice"] = _advised(made.advice)
     if "step.breakdown.compute_seconds" not in flat:

@@ -161,5 +161,5 @@ def _note(quote: Quote | PurchaseQuote, path: str) -> str:
     """What should be said about a price of the book; empty if nothing."""
     said = [quote.note] if quote.note else []
     if quote.stale:
-        said.append(f"{quote.date} is more than half a year before the start")
+        said.append(f"the price is of {quote.date}, more than half a year before the start")
     return f"{path}: {'; '.join(said)}" if said else ""

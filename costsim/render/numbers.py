@@ -192,6 +192,9 @@ def range_only(
     letter = rung[1] if rung[1] in _LETTERS else ""
     if min(finite) < 0.0:  # -$400M to $1,100M
         return " to ".join(_dressed_end(text, style.before, letter) for text in (low, high))
+    if len(finite) == 1:  # 223T–unbounded: a word takes no magnitude
+        low, high = (f"{text}{letter}" if text[-1].isdigit() else text for text in (low, high))
+        return f"{style.before if low[0].isdigit() else ''}{low}–{high}"
     return f"{style.before}{low}–{high}{letter}"
 
 

@@ -127,7 +127,7 @@ def loss_notes(
     if not anchored:
         notes.append(
             f"loss: {law.name} is not anchored to your corpus and tokenizer; its level there is uncertain by about"
-            f" {100 * math.expm1(1.645 * law.transfer.level):.0f} % either way"
+            f" a factor of {math.exp(1.645 * law.transfer.level):.2f} either way"
         )
     if not in_range(law, parameters, tokens):
         decades = float(decades_beyond(law, parameters, tokens))

@@ -223,7 +223,7 @@ def failure_warnings(lost: Num, interval_seconds: Num) -> list[tuple[str, str]]:
         (
             "run.goodput",
             f"failures and checkpoints cost {100 * typical:.0f} % of the useful time (a checkpoint every"
-            f" {minutes:.3g} min): above {100 * FIRST_ORDER_LIMIT:.0f} % the first-order formula is out of its range and"
+            f" {minutes:.3g} min): above {100 * FIRST_ORDER_LIMIT:.0f} % the first-order formula is out of range and"
             " goodput is a rough guess; "
             "plan hot spares, faster checkpoints or a run that survives lost nodes, or state cluster.goodput",
         )

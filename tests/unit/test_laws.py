@@ -197,5 +197,5 @@ def test_text_and_notes_name_what_a_reader_must_know() -> None:
     loud = loss_notes(LAW, parameters=1e11, tokens=1e12, unique_tokens=1e11, mixture_of_experts=True)
     text = "\n".join(loud)
     assert len(loud) == 4
-    for part in ("not anchored", "28 %", "1.8 decades", "10.0 times", "dense models"):
+    for part in ("not anchored", "factor of 1.28", "1.8 decades", "10.0 times", "dense models"):
         assert part in text
