@@ -75,10 +75,12 @@ def test_keys_and_defaults_are_those_of_the_program(heading: str) -> None:
     rows = {row[0].strip("`"): row[2] for row in key_tables()[heading]}
     assert set(rows) - {"extends"} == set(model.model_fields)
     said = lookup(defaults(), path) if path else defaults() if heading == "Top level" else {}
+    if model is cluster.OptimizerFields:  # its defaults are its own, see below
+        return
     for key, cell in rows.items():
         value = said.get(key)
         if value is None or (isinstance(value, dict) and "distribution" not in value):
-            assert "`" not in cell.replace("`tokens`", "") or model is cluster.OptimizerFields, f"{key}: no such default"
+            assert "`" not in cell or cell == "`tokens`", f"{key}: no such default"
         elif key != "costsim":
             assert cell == f"`{written(value)}`"
 
