@@ -38,8 +38,19 @@ def test_no_multiplier_lifts_a_product_above_the_peak():
     [
         LLAMA_8B,
         GPT_22B,
-        Architecture(4, 64, 4, 4, 16, 128, 100, attention=Attention("mla", q_rank=24, kv_rank=8, rope_size=4, nope_size=8, v_size=8)),
-        Architecture(4, 64, 4, 4, 16, 128, 100, attention=Attention("mla", kv_rank=8, rope_size=4, nope_size=8, v_size=8)),
+        Architecture(
+            4,
+            64,
+            4,
+            4,
+            16,
+            128,
+            100,
+            attention=Attention("mla", q_rank=24, kv_rank=8, rope_size=4, nope_size=8, v_size=8),
+        ),
+        Architecture(
+            4, 64, 4, 4, 16, 128, 100, attention=Attention("mla", kv_rank=8, rope_size=4, nope_size=8, v_size=8)
+        ),
     ],
 )
 def test_products_are_the_weights_of_the_layer(a):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from statistics import NormalDist
 from training_cases import CHIP, GPT_22B, LLAMA_8B, LLAMA_70B, STACK, WORK, layout, stack
 
 from costsim.training import memory
