@@ -111,7 +111,7 @@ def test_every_file_is_valid_and_each_of_its_numbers_has_a_dated_source(name: st
     accelerator, facts = loaded(name)
     assert accelerator.name == name
     for origin in accelerator.sources.values():
-        assert origin.url.startswith("https://")
+        assert origin.url.startswith(("https://", "pkg:pypi/"))
         assert date(2024, 1, 1) < origin.accessed < date(2027, 1, 1)
     sections = ("peak_flops", "memory", "scale_up", "scale_out", "per_node", "power", "purchase", "kernels", "prices")
     numbers = {path: fact for path, fact in facts.items() if path.startswith(sections)}

@@ -62,7 +62,9 @@ def test_every_default_says_where_it_comes_from():
             assert fact.known == "estimated", path
     used = {fact.source for fact in FACTS.values()}
     assert used == set(sources)
-    assert all(key == "assumption" or source["url"].startswith("https://") for key, source in sources.items())
+    assert all(
+        key == "assumption" or source["url"].startswith(("https://", "pkg:pypi/")) for key, source in sources.items()
+    )
 
 
 def test_medians_of_default_ranges_are_those_of_the_documentation():
