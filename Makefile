@@ -17,7 +17,7 @@ test:  ## every test
 	$(BIN)/pytest -q -n 2
 
 golden:  ## rewrite the golden outputs; read the diff before you commit it
-	$(BIN)/pytest -q tests/golden --update
+	$(BIN)/pytest -q tests/golden tests/unit/test_readme.py --update
 
 bench:  ## start-up, plan and draws beside a bare numpy import
 	$(BIN)/python benchmarks/bench_startup.py

@@ -34,7 +34,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return _version()
+        from costsim.version import version
+
+        return version()
     if name in _HOMES:
         from importlib import import_module
 
@@ -44,20 +46,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
-
-
-def _version() -> str:
-    """The version of the installed package, or of the checkout it is run from."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("costsim")
-    except PackageNotFoundError:
-        import tomllib
-        from pathlib import Path
-
-        text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-        return str(tomllib.loads(text)["project"]["version"])
 
 
 class _Package(ModuleType):

@@ -107,7 +107,7 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
     """Sections that are null, and what to add."""
     fields = scenario.fields
     if fields.serving is None:
-        yield "serving: add a 'serving' section (at least precision and speed) for the cost of a token"
+        yield "serving: add a 'serving' section for the cost of a token; all its keys have defaults"
     lacking = [name for name in ("serving", "demand", "price", "finance") if getattr(fields, name) is None]
     if lacking:
         yield f"payback: add {', '.join(lacking)} for when the money comes back"
@@ -146,6 +146,8 @@ def _price_notes(scenario: Scenario) -> Iterator[str]:
             yield price.note
     if scenario.site.note:
         yield scenario.site.note
+    if scenario.fields.start is None:
+        yield f"start: not given; prices and months count from {scenario.start}, the day of the price book"
     chip = scenario.accelerator
     if chip.matmul_kernel(scenario.fields.training.precision) is None:
         yield f"step: {chip.label} has no kernel priors; the middle of measured chips stands in"
@@ -199,7 +201,9 @@ def _said(scenario: Scenario) -> Iterator[dict[str, Any]]:
             yield _row(path, value, f"default{title}", fact.known or "estimated") | {"note": fact.note}
         else:
             line = f":{place.line}" if place.line else ""
-            yield _row(path, value, f"{place.file}{line}", "given")
+            fact = scenario.facts.get(path, Fact()) if not place.file.startswith("--") else Fact()
+            source = f"{place.file}{line}" + (f" ({fact.source})" if fact.source else "")
+            yield _row(path, value, source, fact.known or "given") | ({"note": fact.note} if fact.note else {})
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -108,13 +108,14 @@ def _no_layout(case: TrainingTerms, phase: PhaseTerms) -> Problem:
     """Why no layout is legal, with the rules that refused the most."""
     ranking = rankings(case, phase, case.space)
     refused = sorted(ranking.candidates.refused.items(), key=lambda item: -item[1])
-    reasons = _listed([f"{reason} ({count:,})" for reason, count in refused[:4]])
+    tried = sum(count for _, count in refused)
+    reasons = _listed([f"in {count:,} {reason}" for reason, count in refused[:4]])
     batch = float(phase.work.global_batch_sequences)
     given = ", ".join(f"{key} {value:g}" for key, value in case.space.fixed.items())
     message = (
         f"no layout of {case.accelerators:,.0f} accelerators for {batch:,.0f} sequences a step"
         + (f" with {given}" if given else "")
-        + f" is legal: {reasons}"
+        + f" is legal; of {tried:,} tried, {reasons}"
     )
     return Problem(
         message, "cluster.layout", allowed="degrees whose product divides the cluster, and a batch that divides"

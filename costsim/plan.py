@@ -15,6 +15,7 @@ from costsim import explain as explaining
 from costsim.economics.clocks import REGIMES
 from costsim.economics.payback import monthly_rows
 from costsim.economics.serving import BOUNDS
+from costsim.errors import InputError
 from costsim.evaluate import Evaluation, evaluate
 from costsim.inputs.build import Drawn, build
 from costsim.inputs.case import Case
@@ -23,6 +24,7 @@ from costsim.layouts import Advice, advice, chosen
 from costsim.training.layout import Layout
 from costsim.training.report import layout_section
 from costsim.uncertainty.draws import middle, quantiles, stream
+from costsim.version import version
 
 if TYPE_CHECKING:
     import pandas
@@ -120,11 +122,15 @@ def plan(
     settings += [f"uncertainty.seed={seed}"] if seed is not None else []
     settings += [f"uncertainty.draws={draws}"] if draws is not None else []
     if isinstance(x, Scenario):
-        scenario = x if not settings else load_scenario(x.resolved(), settings)
+        scenario = x if not settings else load_scenario(x, settings)
     else:
         scenario = load_scenario(x, settings, stdin_text=stdin_text)
     centre = build(scenario, Drawn.centre(scenario))
-    layouts = chosen(centre.training)
+    try:
+        layouts = chosen(centre.training)
+    except InputError as error:
+        place = scenario.source.position("cluster.layout")
+        raise InputError([place.problem(p.message, p.path, p.allowed) for p in error.problems]) from None
     point = evaluate(centre, layouts)
     made = Plan(scenario, centre, layouts, point, _spread(scenario, layouts), None, explain)
     if made.fits:
@@ -149,6 +155,7 @@ def _json(made: Plan) -> dict[str, Any]:
     scenario = made.scenario
     sections: dict[str, Any] = {
         "schema": SCHEMA,
+        "costsim_version": version(),
         "scenario": {"name": scenario.name, "question": scenario.fields.question, "resolved": scenario.resolved()},
     }
     flat: dict[str, Any] = {path: _plain(path, value) for path, value in made.point.values.items()}
@@ -157,8 +164,11 @@ def _json(made: Plan) -> dict[str, Any]:
     flat |= account.texts(scenario, made.case)
     if made.point.flow is not None:
         flat["payback.monthly"] = monthly_rows(made.point.flow)
-    if made.drawn is not None:
-        flat |= {p: float(v) for p, v in made.drawn.values.items() if p in _PROBABILITIES}
+    for path in _PROBABILITIES:  # of draws; a point has none
+        if path in flat:
+            flat[path] = (
+                float(made.drawn.values[path]) if made.drawn is not None and path in made.drawn.values else None
+            )
     for section in SECTIONS:
         found = {path: value for path, value in flat.items() if path.split(".", 1)[0] == section}
         sections[section] = _nested(found)[section] if found else None

@@ -10,7 +10,7 @@ import numpy as np
 from costsim.economics import cohort, replica
 from costsim.economics.calendar import HOURS_PER_YEAR
 from costsim.economics.clocks import DebtTerms, FundingTerms
-from costsim.economics.cost import Amount, CostTerms
+from costsim.economics.cost import PROGRAMME_EXTRAS, Amount, CostTerms
 from costsim.economics.energy import PowerTerms
 from costsim.economics.ownership import OwnTerms, RentTerms, years_since_purchase
 from costsim.errors import InputError
@@ -213,7 +213,7 @@ def _cost(scenario: Scenario, drawn: Drawn) -> CostTerms:
         own=_own(scenario, drawn),
         electricity=drawn.electricity,
         research_multiplier=cost.research_multiplier,
-        **{name: _amount(getattr(cost, name)) for name in ("staff", "data", "storage", "network", "contingency")},
+        **{name: _amount(getattr(cost, name)) for name in PROGRAMME_EXTRAS},
     )
 
 

@@ -213,4 +213,4 @@ class Uncertainty(Strict):
     """
 
     draws: Annotated[int, Kind(units.COUNT, lower=0, upper=10_000_000, whole=True)]
-    seed: Annotated[int, Kind(units.COUNT, lower=0, upper=2**63 - 1, whole=True)]
+    seed: Annotated[int, Kind(units.COUNT, lower=0, upper=2**53, whole=True)]

@@ -119,6 +119,8 @@ class Kind:
         unit = f" {self.own_unit}".rstrip()
         if self.upper < math.inf:
             text = f"must be between {self.lower:g} and {self.upper:g}{unit}"
+            if self.above:
+                text = f"must be above {self.lower:g} and at most {self.upper:g}{unit}"
             return f"{text}, or {self.lower:.0%} and {self.upper:.0%}" if self.dimension in (FRACTION, RATE) else text
         if self.lower == 0:
             return "must be greater than zero" if self.above else "must not be negative"

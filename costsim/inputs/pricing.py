@@ -74,7 +74,7 @@ def choose(
     rent = _rent(cost.rent.usd_per_accelerator_hour, term, accelerator, start, rent_path, problems)
     own = _purchase(cost.own.usd_per_accelerator, accelerator, start, own_path, problems)
     if rent is None and cost.basis == "rent" and not problems:
-        problems.append(_lacking(rent_path, f"no rental price ({cost.rent.term}) of {accelerator.label} is known"))
+        problems.append(_lacking(rent_path, f"no rental price of {accelerator.label} is known"))
     if own is None and cost.basis != "rent" and not problems:
         problems.append(_lacking(own_path, f"no purchase price of {accelerator.label} is known"))
     served = None
@@ -97,7 +97,7 @@ def _term(term: str, accelerator: Accelerator, any_term: bool) -> str:
 
 
 def _lacking(path: str, message: str) -> Problem:
-    return Problem(message, path, allowed="give one, or a reference such as {book: h100-sxm/1-year}")
+    return Problem(message, path, allowed="give a price, or name one of the price book: {book: accelerator/term}")
 
 
 def _rent(

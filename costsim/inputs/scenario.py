@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from os import PathLike, fspath
+from functools import lru_cache
+from os import PathLike
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
@@ -16,20 +16,17 @@ from costsim.inputs import catalogue, pricing
 from costsim.inputs.accelerator import Accelerator, load_accelerator
 from costsim.inputs.cluster import Cluster, Training, Uncertainty
 from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
-from costsim.inputs.files import STDIN, read_stdin_text
 from costsim.inputs.law import LoadedLaw, load_law
 from costsim.inputs.model import LoadedModel, load_model
 from costsim.inputs.money import Cost, Demand, Finance, Price, Serving
-from costsim.inputs.prices import book_date
+from costsim.inputs.prices import book_date, rent_terms
+from costsim.inputs.said import is_default, said
 from costsim.inputs.site import SiteTerms, load_site
 from costsim.inputs.stack import LoadedStack, default_stack, load_stack
-from costsim.inputs.yaml_source import Fact, Source, from_mapping, merge, override, read, split_sourced
+from costsim.inputs.yaml_source import Fact, Place, Source
 
-OPTIONAL = ("serving", "demand", "price", "finance")
-"""Sections whose defaults apply only where the scenario has them."""
-REQUIRED = ("training", "cluster")
-"""Sections that a scenario must have; where it lacks one, that is said once, and not key by key."""
-MAX_PARENTS = 10
+REFERENCES = ("model", "cluster.accelerator", "cluster.stack", "law", "cost.site", "serving.accelerator")
+"""Keys that may name a file."""
 Loaded = TypeVar("Loaded")
 
 
@@ -77,6 +74,13 @@ class ScenarioFields(Strict):
     price: Price | None = None
     finance: Finance | None = None
     uncertainty: Uncertainty
+
+    @pydantic.field_validator("costsim", mode="before")
+    @classmethod
+    def _version(cls, value: object) -> object:
+        if value is True:  # which equals 1
+            raise ValueError("the version of the format is a number: 1")
+        return value
 
     @pydantic.field_validator("name")
     @classmethod
@@ -126,105 +130,47 @@ class Scenario:
         return self.fields.name
 
     def resolved(self) -> dict[str, Any]:
-        """The scenario with its defaults, as one could write it; read again it gives the same plan."""
-        value = self.source.value
+        """The scenario with its defaults, as one could write it; read again it gives the same plan.
+
+        Paths that stood beside a file are told from the working folder, where the result has no file. A default term
+        that the price book lacks, and that another stood in for, is left out, as it was.
+        """
+        value = _copy(self.source.value)
         assert isinstance(value, dict)
+        for path in REFERENCES:
+            *parents, key = path.split(".")
+            here: Any = value
+            for parent in parents:
+                here = here.get(parent) if isinstance(here, dict) else None
+            name = here.get(key) if isinstance(here, dict) else None
+            if isinstance(name, str) and catalogue.is_path(name):
+                here[key] = catalogue.resolve(name, self.source.position(path).file)
+        rented = [chip for chip in (self.accelerator, self.serving_accelerator) if chip is not None]
+        term = value["cost"]["rent"]["term"]
+        if _any_term(self.source) and not all(term in rent_terms(chip) for chip in rented):
+            del value["cost"]["rent"]["term"]
         return value
 
 
 def load_scenario(
-    x: str | PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = (), *, stdin_text: str | None = None
+    x: str | PathLike[str] | Mapping[str, Any] | Scenario,
+    overrides: Sequence[str] = (),
+    *,
+    stdin_text: str | None = None,
 ) -> Scenario:
     """Read a scenario and everything that it names.
 
     Args:
-        x: a path, a catalogue name, ``-`` for standard input, or a mapping.
+        x: a path, a catalogue name, ``-`` for standard input, a mapping, or a scenario that was loaded before.
         overrides: ``key=value`` settings laid over it.
         stdin_text: what stands for ``-``; default standard input itself.
 
     Raises:
         InputError: every problem of the scenario and of what it names.
     """
-    said = _without(_extended(_first(x, stdin_text)), "extends")
-    said = _opened(said, overrides)
-    for index, setting in enumerate(overrides, 1):
-        said = override(said, setting, index)
-    if not isinstance(said.value, dict):
-        raise InputError(said.problem("a scenario is a mapping of keys and values", ""))
-    defaults, facts, origins = _defaults(said.value)
-    plain, own_facts = split_sourced(said)
-    source = merge(defaults, plain)
-    return _Loader(source, facts | own_facts, origins).load()
-
-
-def _first(x: str | PathLike[str] | Mapping[str, Any], stdin_text: str | None) -> Source:
-    """What was asked for, as read."""
-    if isinstance(x, Mapping):
-        return from_mapping(dict(x), "<mapping>")
-    name = fspath(x)
-    if name == "-":
-        return read(stdin_text if stdin_text is not None else read_stdin_text(), STDIN)
-    return catalogue.find("scenarios", name)
-
-
-def _extended(source: Source) -> Source:
-    """The scenario laid over those that it extends.
-
-    Raises:
-        InputError: the chain of extensions does not end, or a scenario in it cannot be read.
-    """
-    seen = [source.file]
-    here = source
-    while isinstance(here.value, dict) and "extends" in here.value:
-        parent = here.value["extends"]
-        place = here.position("extends")
-        if not isinstance(parent, str):
-            raise InputError(
-                place.problem("must be a scenario", "extends", "a catalogue name, or a path beside this file")
-            )
-        base = catalogue.find("scenarios", parent, place.file, place, "extends")
-        if base.file in seen or len(seen) > MAX_PARENTS:
-            raise InputError(place.problem(f"extends {base.file}, which extends it in turn", "extends"))
-        seen.append(base.file)
-        source = merge(_without(base, "extends"), source)
-        here = base
-    return source
-
-
-def _opened(said: Source, overrides: Sequence[str]) -> Source:
-    """The scenario with ``layout: auto`` taken out where a setting fixes one of its keys: the rest is still chosen."""
-    sets_key = any(setting.strip().startswith("cluster.layout.") for setting in overrides)
-    cluster = said.value.get("cluster") if isinstance(said.value, dict) else None
-    if not (sets_key and isinstance(cluster, dict) and cluster.get("layout") == "auto"):
-        return said
-    assert isinstance(said.value, dict)
-    value = said.value | {"cluster": {key: item for key, item in cluster.items() if key != "layout"}}
-    return Source(value, said.file, said.values, said.keys)
-
-
-def _without(source: Source, key: str) -> Source:
-    """The source without one of its top keys."""
-    value = {k: v for k, v in source.value.items() if k != key} if isinstance(source.value, dict) else source.value
-    return Source(value, source.file, source.values, source.keys)
-
-
-def _defaults(said: Mapping[str, Any]) -> tuple[Source, dict[str, Fact], dict[str, str]]:
-    """The shipped defaults of the sections that apply, where they come from, and the titles of their sources."""
-    plain, facts = _defaults_file()
-    assert isinstance(plain.value, dict)
-    origins = {key: str(item["title"]) for key, item in plain.value.get("sources", {}).items()}
-    absent = {name for name in (*OPTIONAL, *REQUIRED) if said.get(name) is None}
-    value = {key: item for key, item in plain.value.items() if key not in absent | {"sources"}}
-    demand = said.get("demand")
-    if isinstance(demand, dict) and "ramp" in demand and "demand" in value:  # another kind of ramp has other keys
-        value["demand"] = {key: item for key, item in value["demand"].items() if key != "ramp"}
-    return Source(value, plain.file, plain.values, plain.keys), facts, origins
-
-
-@cache
-def _defaults_file() -> tuple[Source, dict[str, Fact]]:
-    label, text = catalogue.data_text("defaults.yaml")
-    return split_sourced(read(text, label))
+    told = said(x.source if isinstance(x, Scenario) else x, overrides, stdin_text)
+    known = x.facts if isinstance(x, Scenario) else {}
+    return _Loader(told.source, known | told.facts, told.origins).load()
 
 
 @dataclass
@@ -248,7 +194,7 @@ class _Loader:
         start = fields.start if fields and fields.start else book_date()
         model = self.named("model", load_model)
         chip = self.named("cluster.accelerator", load_accelerator)
-        law = self.named("law", load_law)
+        law = self.named("law", load_law, shapes=(str,))
         site = self.named("cost.site", load_site, start)
         served = self.named("serving.accelerator", load_accelerator)
         fallback = "generic"
@@ -282,8 +228,8 @@ class _Loader:
         self, fields: ScenarioFields, chip: Accelerator, server: Accelerator | None, start: datetime.date
     ) -> pricing.Prices:
         """The prices of the scenario, or of the book; a term that nobody asked for may be another."""
-        defaulted = self.source.position("cost.rent.term").file.startswith("data/")
-        return pricing.choose(fields.cost, fields.serving, chip, server, start, any_term=defaulted)
+        any_term = _any_term(self.source)
+        return pricing.choose(fields.cost, fields.serving, chip, server, start, any_term=any_term)
 
     def attempt(self, load: Callable[[], Loaded], path: str = "") -> Loaded | None:
         """What a loader makes, or None and its problems noted, placed at the path that asked."""
@@ -293,6 +239,8 @@ class _Loader:
             for problem in error.problems:
                 at = problem.path or path
                 place = self.source.position(at)
+                if is_default(place):  # a default is not where the user can mend it
+                    place = Place(self.source.file)
                 unplaced = not problem.file
                 self.problems.append(
                     replace(problem, path=at, file=place.file, line=place.line, column=place.column)
@@ -301,7 +249,14 @@ class _Loader:
                 )
             return None
 
-    def named(self, path: str, load: Callable[..., Loaded], *extra: Any, fallback: str | None = None) -> Loaded | None:
+    def named(
+        self,
+        path: str,
+        load: Callable[..., Loaded],
+        *extra: Any,
+        fallback: str | None = None,
+        shapes: tuple[type, ...] = (str, dict),
+    ) -> Loaded | None:
         """What a reference at a path names; None where there is none, or where its shape is wrong (told elsewhere).
 
         Args:
@@ -309,6 +264,7 @@ class _Loader:
             load: called with the reference, ``extra``, the file that names it, its place and its path.
             extra: what else the loader needs.
             fallback: the reference where there is none.
+            shapes: what a reference may be.
         """
         try:
             reference = self.source.at(path).value
@@ -316,7 +272,7 @@ class _Loader:
             reference = None
         if reference is None:
             reference = fallback
-        if not isinstance(reference, str | dict):
+        if not isinstance(reference, shapes):
             return None
         if isinstance(reference, str) and not catalogue.is_path(reference):
             try:
@@ -326,6 +282,18 @@ class _Loader:
                 pass  # told below, with its place
         place = self.source.position(path)
         return self.attempt(lambda: load(reference, *extra, place.file, place, path), path)
+
+
+def _any_term(source: Source) -> bool:
+    """Whether nobody asked for the rental term, so that another of the price book may stand in."""
+    return is_default(source.position("cost.rent.term"))
+
+
+def _copy(value: Any) -> Any:
+    """A copy of nested mappings and lists; the original is shared, with the defaults' cache among others."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,15 @@ from costsim.errors import InputError
 from costsim.inputs import catalogue, units
 from costsim.inputs.fields import Date, Items, Strict, validate
 from costsim.inputs.kinds import Kind
-from costsim.inputs.quantity import Bytes, Fraction, PlainNumber, PositiveFraction, PositiveNumber, Seconds
+from costsim.inputs.quantity import (
+    Bytes,
+    BytesPerSecond,
+    Fraction,
+    PlainNumber,
+    PositiveFraction,
+    PositiveNumber,
+    Seconds,
+)
 from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, merge, split_sourced
 from costsim.training.device import Stack
 from costsim.training.layout import RECOMPUTE, SHARDING
@@ -88,6 +96,8 @@ class StackFile(Strict):
     optimizer_bytes: PositiveNumber
     communication_gradient_bytes: PositiveNumber
     logits_memory_bytes: PlainNumber
+    offload_link: BytesPerSecond
+    offload_memory: BytesPerSecond
     overhead_bytes: Bytes
     allocator_slack: PlainNumber
     memory_spread: PositiveNumber

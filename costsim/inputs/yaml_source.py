@@ -149,6 +149,9 @@ def override(source: Source, setting: str, index: int = 1) -> Source:
         _set(source.value, path, 0, value, place), source.file, {**kept, path: place}, {**keys, path: place}
     )
     _mark(path, value, place, result)
+    for end in range(1, len(path)):  # mappings that the setting itself makes are where it is
+        if path[:end] not in source.values and isinstance(path[end - 1], str):
+            result.keys[path[:end]] = result.values[path[:end]] = place
     return result
 
 

@@ -36,6 +36,8 @@ def cost_answer(f: Figures) -> Answer:
         return _missing(f, "Cost", "cost")
     basis = clean(f.get("cost.basis"))
     rate = f" at {f.number('cost.usd_per_accelerator_hour')}" if f.value("cost.usd_per_accelerator_hour") else ""
+    if rate and f.value("cost.items.unused_commitment_usd"):
+        rate = f" with its whole term,{rate.removeprefix(' at')} of use"
     return Answer(
         "Cost",
         f.number("cost.total_usd"),

@@ -195,8 +195,10 @@ def _read(kind: str, name: str) -> tuple[dict[str, Any], dict[str, Fact], str]:
 
 
 def _fact(tree: Mapping[str, Any], path: str) -> Any:
-    """The value at a path; of a list, how many there are."""
+    """The value at a path; of dated prices the newest, of another list how many there are."""
     found = lookup(tree, path)
+    if isinstance(found, list) and found and isinstance(found[-1], Mapping) and "price" in found[-1]:
+        return found[-1]["price"]
     return len(found) if isinstance(found, list) else found
 
 

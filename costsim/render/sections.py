@@ -176,7 +176,9 @@ def clocks(f: Figures, room: int) -> list[Line]:
     """Payoff against runway, and the regime that follows."""
     if not f.has("clocks"):
         return []
-    pieces = [Span(f"{name} {_month(f, f'clocks.{name}_months')}") for name in ("payoff", "runway")]
+    pieces = [Span(f"payoff {_month(f, 'clocks.payoff_months')}")]
+    lasts = f.value("clocks.runway_months") is None
+    pieces.append(Span("runway: the money lasts" if lasts else f"runway {_month(f, 'clocks.runway_months')}"))
     regime = clean(f.get("clocks.regime") or "")
     if f.value("clocks.probability_closing") is not None:
         regime += f" (probability of closing {f.number('clocks.probability_closing')})"

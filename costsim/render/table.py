@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from costsim.render import numbers, sections
@@ -38,6 +39,9 @@ def headline(plan: PlanDict, screen: Screen) -> list[Line]:
     accelerators, device = figures.resolved("cluster.accelerators"), figures.resolved("cluster.accelerator")
     tokens = figures.number("run.tokens") if figures.has("run") else _with_unit(figures.resolved("training.tokens"))
     start = figures.resolved("start")
+    degrees = [figures.value(f"layout.{key}") for key in ("tensor", "pipeline", "context", "data")]
+    if None not in degrees:  # their product is the cluster, however the scenario spells it
+        accelerators = f"{math.prod(degree or 0.0 for degree in degrees):,.0f}"
     pieces = [
         Span(clean(figures.get("scenario.name") or "unnamed"), "title"),
         Span(f"{accelerators} × {device}" if device else "", "title"),

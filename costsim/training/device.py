@@ -89,6 +89,8 @@ class Stack:
         optimizer_bytes: of master copy and moments, per parameter.
         communication_gradient_bytes: of a gradient on the wire.
         logits_memory_bytes: stored per token and vocabulary entry at the loss.
+        offload_link: of the host's bus, one direction, bytes/s an accelerator; for an offloaded optimizer.
+        offload_memory: of host memory, bytes/s an accelerator's share.
         overhead_bytes: memory of context, communicators and workspaces.
         allocator_slack: relative growth of activations by fragmentation.
         memory_spread: standard deviation of log peak memory around the estimate.
@@ -123,6 +125,8 @@ class Stack:
     optimizer_bytes: Num
     communication_gradient_bytes: Num
     logits_memory_bytes: Num
+    offload_link: Num
+    offload_memory: Num
     overhead_bytes: Num
     allocator_slack: Num
     memory_spread: Num

@@ -260,13 +260,19 @@ def weights_of_rank(a: Architecture, layout: Layout) -> tuple[Num, Num]:
 def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout) -> Num:
     """Seconds to read and write weights, gradients and moments of a rank's shard: 26 bytes a parameter, plus the norm.
 
+    Offloaded, gradients go to the host and weights come back over its bus, and the update runs at host memory's speed
+    (Ren et al. 2021, ZeRO-Offload, section 4).
+
     Source: SimuMax 1.2 optimizer model (read and write of moments and master copy, gradient and 16-bit copy).
     """
     dense, sparse = weights_of_rank(a, layout)
     split = np.where(np.asarray(layout.sharding) >= 1, layout.data * layout.context, 1.0)
     split_sparse = np.where(np.asarray(layout.sharding) >= 1, layout.expert_data, 1.0)
-    nbytes = OPTIMIZER_TRAFFIC * (dense / split + sparse / split_sparse)
-    return nbytes / (chip.memory_bandwidth * stack.memory_efficiency)
+    updated = dense / split + sparse / split_sparse
+    on_device = OPTIMIZER_TRAFFIC / (chip.memory_bandwidth * stack.memory_efficiency)
+    moved = (stack.gradient_bytes + stack.weight_bytes) / stack.offload_link
+    on_host = moved + OPTIMIZER_TRAFFIC / stack.offload_memory
+    return updated * np.where(np.asarray(layout.offload) > 0, on_host, on_device)
 
 
 OPTIMIZER_TRAFFIC = 26.0

@@ -13,9 +13,10 @@ from costsim.inputs.catalogue import names
 PROMISED = {
     "model": "parameters active_parameters embedding_parameters layers",
     "compute": "flops_6nd model_flops hardware_flops flops_per_token",
-    "layout": "tensor pipeline virtual_pipeline context expert data sharding micro_batch gradient_accumulation recompute",
-    "memory": "weights_bytes gradients_bytes optimizer_bytes activations_bytes peak_bytes capacity_bytes fit_probability"
-    " fits",
+    "layout": "tensor pipeline virtual_pipeline context expert data sharding micro_batch gradient_accumulation"
+    " recompute",
+    "memory": "weights_bytes gradients_bytes optimizer_bytes activations_bytes peak_bytes capacity_bytes"
+    " fit_probability fits",
     "step": "step_seconds mfu hfu model_flops_per_second_per_accelerator tokens_per_second"
     " tokens_per_second_per_accelerator breakdown",
     "run": "steps tokens ideal_days goodput wall_clock_days accelerator_hours interruptions power_megawatts energy_kwh"
@@ -120,7 +121,9 @@ def test_the_resolved_scenario_gives_the_same_plan(name):
 def test_doubling_tokens_doubles_flops_and_doubling_accelerators_keeps_hours():
     base = {"cluster.mfu=0.4", "cluster.goodput=1"}
     one = plan("llama-3.1-8b", draws=0, overrides=[*base]).to_dict()
-    twice = plan("llama-3.1-8b", draws=0, overrides=[*base, "training.tokens=30T", "training.unique_tokens=30T"]).to_dict()
+    twice = plan(
+        "llama-3.1-8b", draws=0, overrides=[*base, "training.tokens=30T", "training.unique_tokens=30T"]
+    ).to_dict()
     wide = plan("llama-3.1-8b", draws=0, overrides=[*base, "cluster.accelerators=2048"]).to_dict()
     assert twice["compute"]["model_flops"] == 2 * one["compute"]["model_flops"]
     assert wide["run"]["accelerator_hours"] == pytest.approx(one["run"]["accelerator_hours"])

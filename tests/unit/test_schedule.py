@@ -72,6 +72,14 @@ def test_the_stage_with_the_head_sets_the_rate():
     assert seconds(wide, lay) > 1.5 * seconds(replace(wide, vocab_size=1000), lay)
 
 
+def test_an_offloaded_update_runs_at_the_hosts_speed():
+    on_device = schedule.optimizer_seconds(LLAMA_8B, CHIP, STACK, layout(8))
+    on_host = schedule.optimizer_seconds(LLAMA_8B, CHIP, STACK, layout(8, offload=1.0))
+    shard = parameters(LLAMA_8B).total / 8
+    assert float(on_device) == pytest.approx(shard * 26 / (3.35e12 * 0.5))
+    assert float(on_host) == pytest.approx(shard * ((4 + 2) / 25e9 + 26 / 25e9))
+
+
 def test_arrays_of_layouts_equal_single_layouts():
     lays = [layout(64, tensor=t, pipeline=p) for t in (1.0, 2.0, 8.0) for p in (1.0, 2.0, 4.0)]
     many = Layout(**{name: np.array([getattr(x, name) for x in lays], float) for name in vars(lays[0])})
