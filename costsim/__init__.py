@@ -1,7 +1,7 @@
 """What it costs to pretrain a language model, how long it takes, and whether that money comes back.
 
-``from costsim import load_scenario, plan, compare``: ``plan`` takes a path, a catalogue name, a mapping or a Scenario
-and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of ``CostsimError``.
+``from costsim import load_scenario, plan, compare, search_layouts``: ``plan`` takes a path, a catalogue name, a mapping
+or a Scenario and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of ``CostsimError``.
 
 Names are imported when they are first used, so that ``import costsim`` costs nothing.
 """
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from costsim.errors import CostsimError
     from costsim.inputs.scenario import Scenario, load_scenario
     from costsim.plan import Plan, plan
+    from costsim.ranked import search_layouts
 
     __version__: str
 
-__all__ = ["CostsimError", "Plan", "Scenario", "__version__", "compare", "load_scenario", "plan"]
+__all__ = ["CostsimError", "Plan", "Scenario", "__version__", "compare", "load_scenario", "plan", "search_layouts"]
 
 _HOMES = {
     "CostsimError": "costsim.errors",
@@ -29,6 +30,7 @@ _HOMES = {
     "compare": "costsim.compare",
     "load_scenario": "costsim.inputs.scenario",
     "plan": "costsim.plan",
+    "search_layouts": "costsim.ranked",
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from costsim.economics import cohort
 from costsim.economics.clocks import clocks_obstacle
-from costsim.economics.cost import not_included
+from costsim.economics.cost import PROGRAMME_EXTRAS, not_included
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
@@ -200,10 +200,33 @@ def _said(scenario: Scenario) -> Iterator[dict[str, Any]]:
             title = "" if fact.source in ("", "assumption") else f": {scenario.origins.get(fact.source, fact.source)}"
             yield _row(path, value, f"default{title}", fact.known or "estimated") | {"note": fact.note}
         else:
-            line = f":{place.line}" if place.line else ""
-            fact = scenario.facts.get(path, Fact()) if not place.file.startswith("--") else Fact()
-            source = f"{place.file}{line}" + (f" ({fact.source})" if fact.source else "")
-            yield _row(path, value, source, fact.known or "given") | ({"note": fact.note} if fact.note else {})
+            yield _given(scenario, path, value)
+
+
+def _given(scenario: Scenario, path: str, value: Any, named: str = "") -> dict[str, Any]:
+    """A row of what the scenario says at a path: where, and how that is known if it says so.
+
+    Args:
+        scenario: what was asked.
+        path: of the field.
+        value: of the field.
+        named: what formulas call it; default its path.
+    """
+    place = scenario.source.position(path)
+    fact = scenario.facts.get(path, Fact()) if not place.file.startswith("--") else Fact()
+    source = f"{place.file}:{place.line}" if place.line else place.file
+    source += f" ({fact.source})" if fact.source else ""
+    note = {"note": fact.note} if fact.note else {}
+    return _row(named or path, value, source, fact.known or "given") | note
+
+
+def _mixed_lines(scenario: Scenario) -> Iterator[dict[str, Any]]:
+    """Lines of the programme that are a sum and a share, as the formulas name them: by one path."""
+    for name in PROGRAMME_EXTRAS:
+        line, path = getattr(scenario.fields.cost, name), f"cost.{name}"
+        if line is not None and line.usd is not None and line.share is not None:
+            text = f"{_centre(line.usd):,.0f} USD and {100 * _centre(line.share):.3g} %"
+            yield _given(scenario, path, text)
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -238,8 +261,11 @@ def _found(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
     precision = scenario.fields.training.precision
     chip, facts = scenario.accelerator, scenario.accelerator_facts
     hardware = f"hardware: {chip.name}"
+    inline = isinstance(scenario.fields.cluster.accelerator, dict)
 
     def fact(path: str, value: Any, key: str) -> dict[str, Any]:
+        if inline:
+            return _given(scenario, f"cluster.accelerator.{key}", value, path)
         known = facts.get(key, Fact())
         origin = chip.sources.get(known.source)
         return _row(path, value, f"{hardware} ({origin.title})" if origin else hardware, known.known or "published")
@@ -260,7 +286,11 @@ def _found(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
 
 def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
     file = scenario.stack.stack
+    inline = scenario.fields.cluster.stack
     for f in fields_of(Stack):
+        if isinstance(inline, dict) and f.name in inline:
+            yield _given(scenario, f"cluster.stack.{f.name}", getattr(stack, f.name), f"stack.{f.name}")
+            continue
         fact = scenario.stack.facts.get(f.name, Fact())
         origin = file.sources.get(fact.source)
         source = f"stack: {file.name}" + (f" ({origin.title})" if origin else "")
@@ -269,10 +299,14 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
 
 def _price_rows(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
     """Prices of the book and of the site, and what owning takes from the hardware file."""
-    site = scenario.site
+    yield from _mixed_lines(scenario)
+    site, inline = scenario.site, isinstance(scenario.fields.cost.site, dict)
     for key, value in (("electricity", site.usd_per_kwh), ("carbon", site.grams_per_kwh), ("pue", site.pue)):
-        fact = site.facts.get(key, Fact())
-        yield _row(f"cost.site.{key}", value, f"site: {site.name}", fact.known or "published")
+        if inline:
+            yield _given(scenario, f"cost.site.{key}", value)
+        else:
+            known = site.facts.get(key, Fact()).known
+            yield _row(f"cost.site.{key}", value, f"site: {site.name}", known or "published")
     prices = scenario.prices
     for path, price in (
         ("cost.rent.usd_per_accelerator_hour", prices.rent),

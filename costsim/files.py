@@ -18,7 +18,7 @@ from costsim.errors import OutputError
 
 TEMPORARY_PREFIX = ".costsim-"
 _FIRST_BYTES = 4096
-_CSV_HEADERS = ("path,value,unit,", "path,kind,unit,", "catalogue,name,")
+_CSV_HEADERS = ("path,value,unit,", "path,kind,unit,", "catalogue,name,", "rank,tensor,")
 
 
 def write_text(path: str | Path, text: str, *, force: bool = False) -> None:

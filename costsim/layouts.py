@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.case import PhaseTerms, TrainingTerms
-from costsim.training.layout import Layout
+from costsim.training.layout import RECOMPUTE, SHARDING, Layout
 from costsim.training.search import Ranking, Space, enumerate_layouts, nearest_that_fits, rank
 from costsim.uncertainty.draws import middle
 
@@ -69,8 +69,8 @@ def chosen(case: TrainingTerms) -> tuple[Layout, ...]:
             continue
         kept = {f.name: float(getattr(best, f.name)) for f in fields(best)}
         follows = {key: value for key, value in kept.items() if key not in (*FOLLOWING, "gradient_accumulation")}
-        found = _best(case, phase, replace(case.space, fixed=follows))
-        found = found or _best(case, phase, replace(case.space, fixed={}))
+        found = _best(case, phase, replace(case.space, fixed=follows | dict(case.space.fixed)))
+        found = found or _best(case, phase, case.space)
         if found is None:
             raise InputError(_no_layout(case, phase))
         layouts.append(found)
@@ -111,7 +111,7 @@ def _no_layout(case: TrainingTerms, phase: PhaseTerms) -> Problem:
     tried = sum(count for _, count in refused)
     reasons = _listed([f"in {count:,} {reason}" for reason, count in refused[:4]])
     batch = float(phase.work.global_batch_sequences)
-    given = ", ".join(f"{key} {value:g}" for key, value in case.space.fixed.items())
+    given = ", ".join(f"{key} {_said(key, value)}" for key, value in case.space.fixed.items())
     message = (
         f"no layout of {case.accelerators:,.0f} accelerators for {batch:,.0f} sequences a step"
         + (f" with {given}" if given else "")
@@ -120,6 +120,13 @@ def _no_layout(case: TrainingTerms, phase: PhaseTerms) -> Problem:
     return Problem(
         message, "cluster.layout", allowed="degrees whose product divides the cluster, and a batch that divides"
     )
+
+
+def _said(key: str, value: float) -> str:
+    """A value of a layout's key as a scenario says it."""
+    if key in ("sharding", "recompute"):
+        return (SHARDING if key == "sharding" else RECOMPUTE)[int(value)]
+    return ("no", "yes")[int(value)] if key == "sequence_parallel" else f"{value:g}"
 
 
 def _listed(words: Sequence[str]) -> str:

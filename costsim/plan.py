@@ -128,26 +128,29 @@ def plan(
     centre = build(scenario, Drawn.centre(scenario))
     try:
         layouts = chosen(centre.training)
+        point = evaluate(centre, layouts)
+        drawn = _spread(scenario, layouts, float(point.values["step.hfu"]))
     except InputError as error:
-        place = scenario.source.position("cluster.layout")
-        raise InputError([place.problem(p.message, p.path, p.allowed) for p in error.problems]) from None
-    point = evaluate(centre, layouts)
-    made = Plan(scenario, centre, layouts, point, _spread(scenario, layouts), None, explain)
+        raise scenario.placed(error) from None
+    made = Plan(scenario, centre, layouts, point, drawn, None, explain)
     if made.fits:
         return made
     best = advice(centre.training, layouts[centre.training.main_phase])
-    return Plan(scenario, centre, layouts, point, made.drawn, best, explain)
+    return Plan(scenario, centre, layouts, point, drawn, best, explain)
 
 
-def _spread(scenario: Scenario, layouts: Sequence[Layout]) -> Evaluation | None:
-    """Every figure over the draws of the ranges and of the residual of the step time."""
+def _spread(scenario: Scenario, layouts: Sequence[Layout], hfu: float) -> Evaluation | None:
+    """Every figure over the draws of the ranges and of the residual of the step time.
+
+    No draw is faster than the peak of the hardware: the residual is at least the share of it used at the centre.
+    """
     n, seed = scenario.fields.uncertainty.draws, scenario.fields.uncertainty.seed
     if n == 0:
         return None
     case = build(scenario, Drawn.sample(scenario, seed, n))
     spread = middle(case.training.stack.residual)
     residual = np.exp(spread * stream(seed, "step.residual").standard_normal(n))
-    return evaluate(case, layouts, residual)
+    return evaluate(case, layouts, np.maximum(residual, hfu))
 
 
 def _json(made: Plan) -> dict[str, Any]:

@@ -31,6 +31,7 @@ USAGE, BUG, INTERRUPTED = 2, 70, 130
 
 COMMANDS = {
     "plan": "Plan a run: its cost, time, fit, loss and payback.",
+    "layouts": "Rank the layouts of a cluster, and say why others were refused.",
     "compare": "Compare scenarios: which inputs differ, and what that changes.",
     "show": "Show the catalogue: what is known, and from where.",
     "check": "Check files, and report every problem of each at once.",

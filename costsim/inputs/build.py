@@ -142,10 +142,11 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
     fields = drawn.fields
     training, cluster = fields.training, fields.cluster
     a, chip_file, stack_file = scenario.model.architecture, scenario.accelerator, scenario.stack.stack
+    experts = a.experts.routed if a.experts is not None else 0
     try:
-        chip = machine.chip(chip_file, training.precision)
+        chip, network = machine.device(chip_file, training, cluster, stack_file, experts)
     except InputError as error:
-        raise _at(error, scenario, "training.precision") from None
+        raise scenario.placed(error) from None
     failures = cluster.failures
     every = failures.checkpoint_every
     return TrainingTerms(
@@ -156,7 +157,7 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
         accelerators=float(cluster.accelerators),
         peak_flops=chip.matmul_flops,
         chip=chip,
-        network=machine.network(chip_file, cluster, stack_file),
+        network=network,
         stack=machine.software(stack_file, training, a.experts is not None),
         space=stack_file.space(cluster.fixed_layout),
         mfu=cluster.mfu,
@@ -387,9 +388,3 @@ def _funding(finance: Any) -> FundingTerms:
     debt = finance.debt
     loan = DebtTerms(debt.share, debt.rate, debt.due) if debt is not None else None
     return FundingTerms(finance.cash, loan)
-
-
-def _at(error: InputError, scenario: Scenario, path: str) -> InputError:
-    """The error at the place of a field."""
-    place = scenario.source.position(path)
-    return InputError([place.problem(p.message, path, p.allowed, p.suggestion) for p in error.problems])

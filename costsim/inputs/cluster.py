@@ -102,9 +102,15 @@ class Training(Strict):
         if sum(b is not None for b in batches) != 1:
             message = "give one of global_batch_sequences and global_batch_tokens"
             problems.append(Problem(message, "global_batch_sequences"))
+        problems += _short_batch(self.global_batch_tokens, self.sequence_length, "global_batch_tokens")
         for index, phase in enumerate(self.phases):
+            path = f"phases.{index}.global_batch_tokens"
             if phase.global_batch_sequences is not None and phase.global_batch_tokens is not None:
-                problems.append(Problem("give one of sequences and tokens", f"phases.{index}.global_batch_tokens"))
+                problems.append(Problem("give one of sequences and tokens", path))
+            own = phase.global_batch_sequences is not None or phase.global_batch_tokens is not None
+            tokens = phase.global_batch_tokens if own else self.global_batch_tokens
+            if own or phase.sequence_length is not None:
+                problems += _short_batch(tokens, phase.sequence_length or self.sequence_length, path)
         if self.unique_tokens is not None and self.unique_tokens > self.total_tokens:
             message = f"{self.unique_tokens:.6g} unique tokens are more than the {self.total_tokens:.6g} seen"
             problems.append(Problem(message, "unique_tokens", allowed="at most training.tokens"))
@@ -121,6 +127,14 @@ class Training(Strict):
     def optimizer_fields(self) -> OptimizerFields:
         """The optimizer with its states."""
         return OptimizerFields(name=self.optimizer) if isinstance(self.optimizer, str) else self.optimizer
+
+
+def _short_batch(tokens: float | None, sequence_length: int, path: str) -> list[Problem]:
+    """What is wrong with a batch that does not hold one sequence."""
+    if tokens is None or tokens >= sequence_length:
+        return []
+    message = f"a step of {tokens:,.0f} tokens is less than one sequence of {sequence_length:,}"
+    return [Problem(message, path, allowed="at least training.sequence_length")]
 
 
 class ScaleOut(Strict):

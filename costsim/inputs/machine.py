@@ -20,6 +20,48 @@ from costsim.uncertainty.ranges import Num, Range
 RING_HOPS = 7.0  # a ring of eight ranks passes seven links; measured fixed times of collectives are close to that
 
 
+def device(
+    accelerator: Accelerator, training: Training, cluster: Any, stack: StackFile, experts: int
+) -> tuple[Chip, Network]:
+    """The accelerator and its links.
+
+    Args:
+        accelerator: the chip.
+        training: for the precision.
+        cluster: the `Cluster` section, its ranges drawn.
+        stack: for the share of the links that collectives reach.
+        experts: that the model's routers choose from; 0 without.
+
+    Raises:
+        InputError: whatever of them does not go together, all of it.
+    """
+    problems = _experts_of_layout(cluster, experts)
+    try:
+        rates = chip(accelerator, training.precision)
+    except InputError as error:
+        problems += [replace(problem, path="training.precision") for problem in error.problems]
+    try:
+        links = network(accelerator, cluster, stack)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return rates, links
+
+
+def _experts_of_layout(cluster: Any, experts: int) -> list[Problem]:
+    """What is wrong with the degrees of a given layout that split experts."""
+    problems = []
+    for key in ("expert", "expert_tensor"):
+        ranks, path = int(cluster.fixed_layout.get(key, 1)), f"cluster.layout.{key}"
+        if ranks > 1 and not experts:
+            problems.append(Problem(f"{ranks} ranks have no experts to split: the model is dense", path))
+        elif key == "expert" and experts and experts % ranks:
+            allowed = f"a divisor of {experts}"
+            problems.append(Problem(f"{ranks} ranks do not divide {experts} experts", path, allowed=allowed))
+    return problems
+
+
 def chip(accelerator: Accelerator, precision: Precision) -> Chip:
     """The accelerator at a precision.
 

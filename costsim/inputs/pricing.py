@@ -10,6 +10,7 @@ from costsim.errors import InputError, Problem
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.money import Cost, Serving
 from costsim.inputs.prices import BookEntry, PurchaseQuote, Quote, book_quote, purchase_quote, rent_quote, rent_terms
+from costsim.inputs.source import Place
 from costsim.uncertainty.ranges import Range
 
 
@@ -53,6 +54,7 @@ def choose(
     start: datetime.date,
     *,
     any_term: bool = False,
+    place_of: Callable[[str], Place] = lambda _: Place(""),
 ) -> Prices:
     """The prices of a scenario.
 
@@ -63,6 +65,7 @@ def choose(
         server: of the service.
         start: the day that prices are of, unless a reference names another.
         any_term: whether the term is only a default, so that another may stand in where the book lacks it.
+        place_of: where a path of the scenario was said, beside which a reference may name a hardware file.
 
     Raises:
         InputError: the chosen basis, or serving, has no price.
@@ -71,20 +74,21 @@ def choose(
     rent_path, own_path = "cost.rent.usd_per_accelerator_hour", "cost.own.usd_per_accelerator"
     served_path = "serving.usd_per_accelerator_hour"
     term = _term(cost.rent.term, accelerator, any_term)
-    rent = _rent(cost.rent.usd_per_accelerator_hour, term, accelerator, start, rent_path, problems)
-    own = _purchase(cost.own.usd_per_accelerator, accelerator, start, own_path, problems)
+    find = _Finder(start, place_of, problems)
+    rent = find.rent(cost.rent.usd_per_accelerator_hour, term, accelerator, rent_path)
+    own = find.purchase(cost.own.usd_per_accelerator, accelerator, own_path)
     if rent is None and cost.basis == "rent" and not problems:
-        problems.append(_lacking(rent_path, f"no rental price of {accelerator.label} is known"))
+        problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term)))
     if own is None and cost.basis != "rent" and not problems:
         problems.append(_lacking(own_path, f"no purchase price of {accelerator.label} is known"))
     served = None
     if serving is not None and server is not None:
         stated = serving.usd_per_accelerator_hour
-        served = _rent(stated, _term(cost.rent.term, server, any_term), server, start, served_path, problems)
+        served = find.rent(stated, _term(cost.rent.term, server, any_term), server, served_path)
         if served is None and server is accelerator:
             served = rent
         if served is None and not problems:
-            problems.append(_lacking(served_path, f"no rental price of {server.label} is known"))
+            problems.append(_lacking(served_path, _no_rent(server, cost.rent.term)))
     if problems:
         raise InputError(problems)
     return Prices(rent, own, served)
@@ -96,59 +100,74 @@ def _term(term: str, accelerator: Accelerator, any_term: bool) -> str:
     return term if term in has or not any_term or not has else has[0]
 
 
+def _no_rent(accelerator: Accelerator, term: str) -> str:
+    """That the book has no rental price of a term, and which it has."""
+    has = rent_terms(accelerator)
+    if not has:
+        return f"no rental price of {accelerator.label} is known"
+    return f"no {term} rental price of {accelerator.label} is known, only {' and '.join(has)}"
+
+
 def _lacking(path: str, message: str) -> Problem:
     return Problem(message, path, allowed="give a price, or name one of the price book: {book: accelerator/term}")
 
 
-def _rent(
-    stated: object, term: str, accelerator: Accelerator, start: datetime.date, path: str, problems: list[Problem]
-) -> Chosen | None:
-    """A price of an hour: stated, by reference, or the book's for the term."""
-    return _chosen(stated, Quote, lambda: rent_quote(accelerator, term, start), start, path, problems)
+@dataclass(frozen=True)
+class _Finder:
+    """Finds prices of a day.
 
-
-def _purchase(
-    stated: object, accelerator: Accelerator, start: datetime.date, path: str, problems: list[Problem]
-) -> Chosen | None:
-    """A purchase price: stated, by reference, or the book's."""
-    return _chosen(stated, PurchaseQuote, lambda: purchase_quote(accelerator, start), start, path, problems)
-
-
-def _chosen(
-    stated: object,
-    wanted: type[Quote] | type[PurchaseQuote],
-    from_book: Callable[[], Quote | PurchaseQuote],
-    start: datetime.date,
-    path: str,
-    problems: list[Problem],
-) -> Chosen | None:
-    """A price that is stated, that a reference names, or that the book has; None and a problem noted otherwise.
-
-    Args:
-        stated: what the scenario says: a number, a range, a reference, or nothing.
-        wanted: the kind of price.
-        from_book: takes the book's where nothing is stated.
+    Attributes:
         start: the day that a reference without a day is of.
-        path: of the field.
+        place_of: where a path of the scenario was said.
         problems: what is wrong with a reference is added here; a book without the price is not a problem by itself.
     """
-    if isinstance(stated, int | float | Range):
-        return Chosen(stated)
-    try:
-        if isinstance(stated, BookEntry):
-            quote = book_quote(stated.book, stated.as_of or start, path=f"{path}.book")
-        else:
-            quote = from_book()
-    except InputError as error:
-        problems += error.problems if isinstance(stated, BookEntry) else ()
-        return None
-    if not isinstance(quote, wanted):
-        kinds = ("a purchase price", "a rental price") if wanted is Quote else ("a rental price", "a purchase price")
-        problems.append(Problem(f"is {kinds[0]}", f"{path}.book", allowed=f"expected {kinds[1]}"))
-        return None
-    if isinstance(quote, Quote):
-        return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path))
-    return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers)
+
+    start: datetime.date
+    place_of: Callable[[str], Place]
+    problems: list[Problem]
+
+    def rent(self, stated: object, term: str, accelerator: Accelerator, path: str) -> Chosen | None:
+        """A price of an hour: stated, by reference, or the book's for the term."""
+        return self.chosen(stated, Quote, lambda: rent_quote(accelerator, term, self.start), path)
+
+    def purchase(self, stated: object, accelerator: Accelerator, path: str) -> Chosen | None:
+        """A purchase price: stated, by reference, or the book's."""
+        return self.chosen(stated, PurchaseQuote, lambda: purchase_quote(accelerator, self.start), path)
+
+    def chosen(
+        self,
+        stated: object,
+        wanted: type[Quote] | type[PurchaseQuote],
+        from_book: Callable[[], Quote | PurchaseQuote],
+        path: str,
+    ) -> Chosen | None:
+        """A price that is stated, that a reference names, or that the book has; None and a problem noted otherwise.
+
+        Args:
+            stated: what the scenario says: a number, a range, a reference, or nothing.
+            wanted: the kind of price.
+            from_book: takes the book's where nothing is stated.
+            path: of the field.
+        """
+        if isinstance(stated, int | float | Range):
+            return Chosen(stated)
+        place = self.place_of(f"{path}.book")
+        try:
+            if isinstance(stated, BookEntry):
+                quote = book_quote(stated.book, stated.as_of or self.start, place.file, place, f"{path}.book")
+            else:
+                quote = from_book()
+        except InputError as error:
+            self.problems.extend(error.problems if isinstance(stated, BookEntry) else ())
+            return None
+        if not isinstance(quote, wanted):
+            rental = wanted is Quote
+            is_, expected = ("a purchase price", "a rental price") if rental else ("a rental price", "a purchase price")
+            self.problems.append(Problem(f"is {is_}", f"{path}.book", allowed=f"expected {expected}"))
+            return None
+        if isinstance(quote, Quote):
+            return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path))
+        return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers)
 
 
 def _origin(quote: Quote | PurchaseQuote) -> str:

@@ -58,7 +58,9 @@ def said(
         raise InputError(told.problem("a scenario is a mapping of keys and values", ""))
     defaults, facts, origins = _defaults(told.value)
     plain, own_facts = split_sourced(told)
-    return Said(merge(defaults, plain), facts | own_facts, origins)
+    source = merge(defaults, plain)
+    of_defaults = {path: fact for path, fact in facts.items() if is_default(source.position(path))}
+    return Said(source, of_defaults | own_facts, origins)
 
 
 def is_default(place: Place) -> bool:

@@ -23,9 +23,20 @@ from costsim.inputs.prices import book_date, rent_terms
 from costsim.inputs.said import is_default, said
 from costsim.inputs.site import SiteTerms, load_site
 from costsim.inputs.stack import LoadedStack, default_stack, load_stack
-from costsim.inputs.yaml_source import Fact, Place, Source
+from costsim.inputs.yaml_source import Fact, Place, Source, split
+from costsim.tree import lookup
 
-REFERENCES = ("model", "cluster.accelerator", "cluster.stack", "law", "cost.site", "serving.accelerator")
+REFERENCES = (
+    "model",
+    "cluster.accelerator",
+    "cluster.stack",
+    "law",
+    "cost.site",
+    "serving.accelerator",
+    "cost.rent.usd_per_accelerator_hour.book",
+    "cost.own.usd_per_accelerator.book",
+    "serving.usd_per_accelerator_hour.book",
+)
 """Keys that may name a file."""
 Loaded = TypeVar("Loaded")
 
@@ -129,6 +140,10 @@ class Scenario:
         """What the plan is called."""
         return self.fields.name
 
+    def placed(self, error: InputError) -> InputError:
+        """An error of what was made of the scenario, at the places of its fields."""
+        return InputError([_placed(problem, self.source) for problem in error.problems])
+
     def resolved(self) -> dict[str, Any]:
         """The scenario with its defaults, as one could write it; read again it gives the same plan.
 
@@ -139,11 +154,9 @@ class Scenario:
         assert isinstance(value, dict)
         for path in REFERENCES:
             *parents, key = path.split(".")
-            here: Any = value
-            for parent in parents:
-                here = here.get(parent) if isinstance(here, dict) else None
+            here = lookup(value, ".".join(parents)) if parents else value
             name = here.get(key) if isinstance(here, dict) else None
-            if isinstance(name, str) and catalogue.is_path(name):
+            if isinstance(name, str) and (catalogue.is_path(name) if key != "book" else ".y" in name):
                 here[key] = catalogue.resolve(name, self.source.position(path).file)
         rented = [chip for chip in (self.accelerator, self.serving_accelerator) if chip is not None]
         term = value["cost"]["rent"]["term"]
@@ -229,24 +242,16 @@ class _Loader:
     ) -> pricing.Prices:
         """The prices of the scenario, or of the book; a term that nobody asked for may be another."""
         any_term = _any_term(self.source)
-        return pricing.choose(fields.cost, fields.serving, chip, server, start, any_term=any_term)
+        return pricing.choose(
+            fields.cost, fields.serving, chip, server, start, any_term=any_term, place_of=self.source.position
+        )
 
     def attempt(self, load: Callable[[], Loaded], path: str = "") -> Loaded | None:
         """What a loader makes, or None and its problems noted, placed at the path that asked."""
         try:
             return load()
         except InputError as error:
-            for problem in error.problems:
-                at = problem.path or path
-                place = self.source.position(at)
-                if is_default(place):  # a default is not where the user can mend it
-                    place = Place(self.source.file)
-                unplaced = not problem.file
-                self.problems.append(
-                    replace(problem, path=at, file=place.file, line=place.line, column=place.column)
-                    if unplaced
-                    else replace(problem, path=at)
-                )
+            self.problems += [_placed(problem, self.source, path) for problem in error.problems]
             return None
 
     def named(
@@ -282,6 +287,25 @@ class _Loader:
                 pass  # told below, with its place
         place = self.source.position(path)
         return self.attempt(lambda: load(reference, *extra, place.file, place, path), path)
+
+
+def _placed(problem: Problem, source: Source, path: str = "") -> Problem:
+    """A problem at the place of its field, or of the nearest thing around it that the scenario itself says.
+
+    A default is not where the user can mend it.
+
+    Args:
+        problem: with the path of its field.
+        source: of the scenario, defaults included.
+        path: of the field, where the problem has none.
+    """
+    at = problem.path or path
+    parts = split(at)
+    places = (source.position(parts[:end], key=end < len(parts)) for end in range(len(parts), -1, -1))
+    place = next((place for place in places if not is_default(place)), Place(source.file))
+    if problem.line or problem.file not in ("", place.file):
+        return replace(problem, path=at)
+    return replace(problem, path=at, file=place.file, line=place.line, column=place.column)
 
 
 def _any_term(source: Source) -> bool:

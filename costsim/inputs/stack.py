@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
+from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from costsim.errors import InputError
@@ -23,6 +24,7 @@ from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, merge,
 from costsim.training.device import Stack
 from costsim.training.layout import RECOMPUTE, SHARDING
 from costsim.training.search import Space
+from costsim.tree import flatten
 
 MAX_PARENTS = 8
 Flag: TypeAlias = Annotated[int, Kind(units.COUNT, lower=0, upper=1, whole=True)]
@@ -160,6 +162,21 @@ def load_stack(
             "summary": "From the scenario.",
         }
         source = from_mapping({"extends": "generic", **named, **reference})
+    try:
+        return _laid(source)
+    except InputError as error:
+        if isinstance(reference, str) or not path:
+            raise
+        within = [replace(p, path=f"{path}.{p.path}" if p.path else path) if not p.file else p for p in error.problems]
+        raise InputError(within) from None
+
+
+def _laid(source: Source) -> LoadedStack:
+    """A stack laid over those that it extends.
+
+    Raises:
+        InputError: every problem of the file.
+    """
     plain, facts = split_sourced(source)
     for _ in range(MAX_PARENTS):
         if not isinstance(plain.value, dict) or "extends" not in plain.value:
@@ -170,7 +187,9 @@ def load_stack(
         base, base_facts = split_sourced(
             catalogue.find("stacks", parent, plain.file, plain.position("extends"), "extends")
         )
-        plain, facts = merge(base, _without(plain, "extends")), base_facts | facts
+        said = {path for path, _ in flatten(plain.value)}
+        inherited = {path: fact for path, fact in base_facts.items() if path not in said}
+        plain, facts = merge(base, _without(plain, "extends")), inherited | facts
     raise InputError(plain.problem(f"extends more than {MAX_PARENTS} others, or itself", "extends"))
 
 

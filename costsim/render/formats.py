@@ -68,6 +68,17 @@ def comparison_text(comparison: Mapping[str, Any], kind: str, screen: Screen, *,
     return encodable(text, screen)
 
 
+def layouts_text(found: Mapping[str, Any], kind: str, screen: Screen) -> str:
+    """Ranked layouts in a format."""
+    from costsim.render import flat, ranking
+
+    if kind == "table":
+        return ranking.render(found, screen)
+    if kind == "json":
+        return flat.to_json(found)
+    return encodable(ranking.to_csv(found) if kind == "csv" else ranking.to_markdown(found), screen)
+
+
 def catalogue_text(kind: str, name: str | None, chosen: str, screen: Screen) -> str:
     """A list of the catalogue, or one entry of it, in a format."""
     from costsim.render import catalogue, flat

@@ -95,6 +95,7 @@ def size_band(law: Law, flops: Num, tolerance: float = BAND_TOLERANCE) -> tuple[
     share_n, share_d = law.beta / (law.alpha + law.beta), law.alpha / (law.alpha + law.beta)
 
     def root(start: Num, outer: Num) -> Num:
+        """Where the sum reaches the target, on the side of ``outer``."""
         x = np.sign(outer) * np.minimum(np.abs(start), np.abs(outer))
         for _ in range(_NEWTON_STEPS):
             n_term, d_term = share_n * np.exp(-law.alpha * x), share_d * np.exp(law.beta * x)

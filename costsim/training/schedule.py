@@ -224,6 +224,7 @@ def data_exchange(
     layers = stage_layers(a, layout)[0]
 
     def both(nbytes: Num) -> Num:
+        """Seconds of one collective of shared and of expert weights, layer by layer."""
         buckets = np.maximum(1.0, layers)
         dense_time = comm.all_gather(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
         sparse_time = np.where(layout.expert_data > 1, comm.all_gather(sparse * nbytes, few), 0.0)

@@ -21,6 +21,7 @@ from costsim.cli.app import COMMANDS
 from costsim.compare import compare
 from costsim.inputs import catalogue
 from costsim.plan import plan
+from costsim.ranked import search_layouts
 from costsim.render import formats
 from costsim.render.text import Screen
 
@@ -86,6 +87,12 @@ def test_a_comparison(shape: str, update: bool) -> None:
     check(f"compare.{SUFFIXES[shape]}", formats.comparison_text(made, shape, Screen(80)), update)
 
 
+@pytest.mark.parametrize("shape", formats.FORMATS)
+def test_ranked_layouts(shape: str, update: bool) -> None:
+    found = search_layouts("bloom-176b", top=5)
+    check(f"layouts.{SUFFIXES[shape]}", formats.layouts_text(found, shape, Screen(80)), update)
+
+
 @pytest.mark.parametrize("line", ["", *COMMANDS])
 def test_helps(inside: Run, line: str, update: bool) -> None:
     check(f"help{'-' * bool(line)}{line}.txt", inside(*line.split(), "--help").stdout, update)
@@ -119,5 +126,6 @@ def test_every_golden_file_has_its_test(update: bool) -> None:
     if update:
         pytest.skip("other tests are writing them")
     names = {f"{name}.{suffix}" for name in [*catalogue.names("scenarios"), "compare"] for suffix in SUFFIXES.values()}
+    names |= {f"layouts.{suffix}" for suffix in SUFFIXES.values()}
     names |= {"help.txt", "broken-scenario.txt", *(f"help-{name}.txt" for name in COMMANDS)}
     assert {path.name for path in GOLDEN.iterdir()} == names

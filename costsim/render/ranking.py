@@ -1,0 +1,83 @@
+"""Ranked layouts as a page, CSV or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from costsim.render import numbers
+from costsim.render.flat import csv_text, markdown_table
+from costsim.render.sections import layout_words
+from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
+
+_HEADER = ("rank", "step", "MFU", "cost", "memory", "fits", "layout")
+_KEYS = ("step_seconds", "mfu", "peak_bytes", "fit_probability", "wall_clock_days", "accelerator_hours", "total_usd")
+
+
+def render(found: Mapping[str, Any], screen: Screen) -> str:
+    """The best layouts, where the scenario's own stands, and why others were refused."""
+    room = max(screen.width, 80)
+    rows = _rows(found)
+    cells = [[Span(text, "label") for text in _HEADER[:-1]], *([Span(text) for text in _cells(row)] for row in rows)]
+    table = columns(cells, "rrrrrr")
+    indent = sum(len(span.text) for span in table[0]) + 2
+    words = [
+        [[Span(_HEADER[-1], "label")]],
+        *(prose(" · ".join(layout_words(r["layout"])), room - indent) for r in rows),
+    ]
+    lines: list[Line] = [[Span(f"{clean(found['scenario'])}: layouts by {found['by']}", "title")], []]
+    for place, (cell, text) in enumerate(zip(table, words, strict=True)):
+        if found["own"] and place == len(rows):
+            lines += [[], [Span("The scenario's own", "label")]]
+        lines.append([*cell, Span("  "), *(text[0] if text else [])])
+        lines += [[Span(" " * indent), *more] for more in text[1:]]
+    lines += [[], *_told(found, room)]
+    return page([*lines, [], [Span("costsim layouts", "dim")]], screen)
+
+
+def _rows(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The best, then the scenario's own."""
+    return [*found["layouts"], *([found["own"]] if found["own"] else [])]
+
+
+def _told(found: Mapping[str, Any], room: int) -> list[Line]:
+    counts = f"{found['legal']:,} legal layouts; {found['fitting']:,} fit"
+    if found["near_ties"]:
+        counts += f", {found['near_ties']:,} of them within 5 % of the fastest: closer than the model can tell apart"
+    lines = hang("Tried", prose(counts, room - 10), 10)
+    lines = hang("Tried", prose(counts, room - 10), 10)
+    if found["own_refused"]:
+        lines += hang("Own", prose(found["own_refused"], room - 10), 10)
+    refused = "; ".join(f"{count:,}: {reason}" for reason, count in found["refused"].items())
+    return lines + (hang("Refused", prose(refused, room - 10), 10) if refused else [])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    usd = row.get("total_usd")
+    return [
+        "-" if row["rank"] is None else str(row["rank"]),
+        numbers.number(row["step_seconds"], "s"),
+        numbers.number(row["mfu"], "fraction"),
+        "-" if usd is None else numbers.number(usd, "USD"),
+        numbers.number(row["peak_bytes"], "byte"),
+        numbers.number(row["fit_probability"], "probability"),
+    ]
+
+
+def to_csv(found: Mapping[str, Any]) -> str:
+    """A row a layout, in full."""
+    keys = list(found["layouts"][0]["layout"])
+    return csv_text(["rank", *keys, *_KEYS], [_row(row, keys) for row in found["layouts"]])
+
+
+def _row(row: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
+    return [row["rank"], *(row["layout"][key] for key in keys), *(row.get(key) for key in _KEYS)]
+
+
+def to_markdown(found: Mapping[str, Any]) -> str:
+    """The best layouts and the scenario's own as a table."""
+    rows = [[*_cells(row), ", ".join(layout_words(row["layout"]))] for row in _rows(found)]
+    if found["own"]:
+        rows[-1][0] = f"own ({rows[-1][0]})"
+    title = f"# {clean(found['scenario'])}: layouts by {found['by']}"
+    return "\n\n".join(["<!-- costsim layouts -->", title, markdown_table(_HEADER, rows)]) + "\n"

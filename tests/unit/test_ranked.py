@@ -1,0 +1,152 @@
+"""``search_layouts`` and ``costsim layouts``: the order, the figures, where the scenario's own layout stands."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+from typing import Any, Literal
+
+import pytest
+from processes import Run
+
+from costsim import plan, search_layouts
+from costsim.errors import InputError
+from costsim.render import ranking
+from costsim.render.text import Screen, width
+
+RUN = "bloom-176b"
+KEYS = [
+    "tensor",
+    "pipeline",
+    "virtual_pipeline",
+    "context",
+    "expert",
+    "expert_tensor",
+    "sharding",
+    "sequence_parallel",
+    "micro_batch",
+    "recompute",
+    "offload",
+]
+By = Literal["time", "cost"]
+
+
+@functools.cache
+def ranked(by: By = "time") -> dict[str, Any]:
+    return search_layouts(RUN, top=1000, by=by)
+
+
+def classes(rows: list[dict[str, Any]]) -> list[int]:
+    return [2 if row["fit_probability"] >= 0.9 else 1 if row["fit_probability"] >= 0.5 else 0 for row in rows]
+
+
+@pytest.mark.parametrize(("by", "figure"), [("time", "step_seconds"), ("cost", "total_usd")])
+def test_those_that_fit_come_first_then_the_best(by: By, figure: str) -> None:
+    rows = ranked(by)["layouts"]
+    found = classes(rows)
+    assert found == sorted(found, reverse=True)
+    assert set(found) == {0, 1, 2}
+    for which in (2, 1):
+        figures = [row[figure] for row, its in zip(rows, found, strict=True) if its == which]
+        assert figures == sorted(figures)
+    assert [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
+    assert len(rows) == ranked(by)["legal"]
+    assert sum(its > 0 for its in found) == ranked(by)["fitting"]
+
+
+def test_figures_are_those_of_a_plan_with_that_layout() -> None:
+    for row in (ranked()["layouts"][0], ranked()["layouts"][40]):
+        given = [f"cluster.layout.{key}={json.dumps(value)}" for key, value in row["layout"].items() if key in KEYS]
+        made = plan(RUN, overrides=["uncertainty.draws=0", *given]).to_dict()
+        assert made["layout"] | row["layout"] == made["layout"]
+        for section, key in (
+            ("step", "step_seconds"),
+            ("step", "mfu"),
+            ("memory", "peak_bytes"),
+            ("memory", "fit_probability"),
+            ("run", "wall_clock_days"),
+            ("run", "accelerator_hours"),
+            ("cost", "total_usd"),
+        ):
+            assert row[key] == pytest.approx(made[section][key], rel=1e-9), key
+
+
+def test_the_own_layout_stands_where_its_time_puts_it() -> None:
+    own = ranked()["own"]
+    assert own == ranked()["layouts"][own["rank"] - 1]
+    faster = [row for row in ranked()["layouts"] if classes([row]) == [2] and row["step_seconds"] < own["step_seconds"]]
+    assert own["rank"] == len(faster) + 1
+
+
+def test_near_ties_are_counted_over_those_that_fit() -> None:
+    rows = [row for row in ranked()["layouts"] if row["fit_probability"] >= 0.5]
+    assert ranked()["near_ties"] == sum(row["step_seconds"] <= 1.05 * rows[0]["step_seconds"] for row in rows)
+
+
+def test_top_bounds_the_rows_alone() -> None:
+    few = search_layouts(RUN, top=3)
+    assert few["layouts"] == ranked()["layouts"][:3]
+    assert {k: v for k, v in few.items() if k != "layouts"} == {k: v for k, v in ranked().items() if k != "layouts"}
+
+
+def test_a_layout_that_the_cluster_does_not_allow_leaves_the_rest() -> None:
+    found = search_layouts(RUN, overrides=["cluster.accelerators=32"], top=3)
+    assert found["own"] is None
+    assert "no layout of 32 accelerators" in found["own_refused"]
+    assert len(found["layouts"]) == 3
+    text = ranking.render(found, Screen(80))
+    assert "The scenario's own" not in text
+    assert "no layout of 32" in text
+    assert "own (" not in ranking.to_markdown(found)
+    assert len(ranking.to_csv(found).splitlines()) == 4
+
+
+def test_a_layout_outside_the_search_has_no_rank() -> None:
+    found = search_layouts(RUN, overrides=["cluster.layout.micro_batch=1", "cluster.layout.recompute=selective"], top=1)
+    assert (found["own"]["rank"] is None) == (
+        found["own"]["layout"] not in [row["layout"] for row in ranked()["layouts"]]
+    )
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_page_keeps_within_the_terminal(columns: int) -> None:
+    text = ranking.render(search_layouts(RUN), Screen(columns))
+    assert max(width(line) for line in text.splitlines()) <= columns
+    assert "The scenario's own" in text
+
+
+def test_csv_and_markdown_hold_the_rows() -> None:
+    found = search_layouts(RUN, top=5)
+    rows = list(csv.DictReader(io.StringIO(ranking.to_csv(found))))
+    assert [float(row["step_seconds"]) for row in rows] == [row["step_seconds"] for row in found["layouts"]]
+    assert ranking.to_markdown(found).count("\n| ") == 2 + 5 + 1
+
+
+def test_the_command(inside: Run) -> None:
+    done = inside("layouts", RUN, "--top", "2", "--format", "json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == search_layouts(RUN, top=2)
+
+
+def test_exit_code_one_where_nothing_fits(inside: Run) -> None:
+    done = inside("layouts", "llama-3.1-405b", "--set", "cluster.accelerators=8", "--top", "1")
+    assert done.returncode == 1
+    assert "0 fit" in done.stdout
+
+
+def test_a_wrong_order_is_told(inside: Run) -> None:
+    done = inside("layouts", RUN, "--by", "coast")
+    assert done.returncode == 2
+    assert "cost" in done.stderr
+
+
+def test_its_own_csv_may_be_replaced(inside: Run) -> None:
+    for _ in range(2):
+        assert inside("layouts", RUN, "--top", "1", "-o", "made.csv").returncode == 0
+
+
+def test_a_bad_scenario_is_told() -> None:
+    with pytest.raises(InputError):
+        search_layouts(RUN, overrides=["cluster.accelerators=-1"])
