@@ -44,6 +44,7 @@ POINT: dict[str, Any] = {
 }
 DRAWS = 100_000
 SEARCHED, LOOPED = "deepseek-v3", 200
+REPAID = "serve-a-million-users"
 TARGETS = {"plan of a loaded scenario": 5e-3, "plan of a mapping": 5e-3, f"{DRAWS:,} draws": 0.15}
 _MATRIX = np.random.default_rng(0).standard_normal((512, 512))
 
@@ -95,12 +96,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30)
     runs = parser.parse_args().runs
-    loaded = load_scenario(POINT)
+    loaded, repaid = load_scenario(POINT), load_scenario(REPAID)
     rows: dict[str, tuple[Callable[[], object], int]] = {
         "plan of a loaded scenario": (lambda: plan(loaded), runs),
         "  and its JSON": (lambda: plan(loaded).to_dict(), runs),
         "plan of a mapping": (lambda: plan(POINT), runs),
         f"{DRAWS:,} draws": (lambda: plan(loaded, draws=DRAWS), max(3, runs // 5)),
+        f"{DRAWS:,} with cash flows": (lambda: plan(repaid, draws=DRAWS), 3),
     }
     print(f"{'':28}{'median':>11}{'to a product':>14}{'target':>10}   of {runs} runs")
     for name, (work, times) in rows.items():

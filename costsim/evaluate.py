@@ -15,6 +15,7 @@ from costsim.economics.cost import cost_section
 from costsim.economics.energy import energy_section
 from costsim.economics.payback import payback_section
 from costsim.economics.serving import serving_obstacle, serving_section
+from costsim.errors import InternalError
 from costsim.inputs.case import Case, TrainingTerms
 from costsim.scaling.loss import loss_section
 from costsim.training import flops, report
@@ -73,6 +74,7 @@ def evaluate(case: Case, layouts: Sequence[Layout], residual: Num = 1.0) -> Eval
         values |= payback_section(flow, case.market.discount_rate)
         if not clocks_obstacle(case.market.funding):
             values |= clocks_section(flow, values["payback.months"], case.market.funding)
+    defined(values)
     return Evaluation(values, flow)
 
 
@@ -171,12 +173,12 @@ def market_flow(case: Case, values: Values) -> cohort.CashFlow | None:
     )
 
 
-def finite_or_infinite(values: Values) -> None:
-    """Check that no number of a plan is undefined.
+def defined(values: Values) -> None:
+    """Check that no number of a plan is undefined: what is not known is left out, and what never comes is infinite.
 
     Raises:
-        ValueError: one is; its path is named.
+        InternalError: one is; its path is named.
     """
     for path, value in values.items():
         if np.isnan(np.asarray(value, dtype=float)).any():
-            raise ValueError(f"{path} is not a number")
+            raise InternalError(f"{path} is not a number")

@@ -17,8 +17,11 @@ import pytest
 from plan_cases import FULL, SMALL, changed
 from test_explain_evaluates import NotArithmetic, evaluate
 
+from costsim.errors import InternalError
+from costsim.evaluate import defined
 from costsim.explain import declared
 from costsim.inputs import catalogue
+from costsim.inputs.law import load_law
 from costsim.inputs.scenario import load_scenario
 from costsim.plan import SECTIONS, Plan, plan
 from costsim.tree import flatten, lookup
@@ -299,7 +302,7 @@ def test_identities_of_step_and_run(name: str) -> None:
     peak = {row["path"]: row["value"] for row in made["provenance"]}["accelerator.peak_flops"]
     assert step["mfu"] * peak * n == pytest.approx(step["model_flops_per_second_per_accelerator"] * n, rel=1e-12)
     assert step["tokens_per_second"] == pytest.approx(step["tokens_per_second_per_accelerator"] * n, rel=1e-12)
-    assert step["hfu"] >= step["mfu"]
+    assert step["hfu"] / step["mfu"] == pytest.approx(compute["hardware_flops"] / compute["model_flops"], rel=1e-12)
     sequences = layout["data"] * layout["micro_batch"] * layout["gradient_accumulation"]
     assert step["tokens"] % sequences == 0
     assert compute["model_flops"] == pytest.approx(compute["flops_per_token"] * run["tokens"], rel=1e-12)
@@ -413,6 +416,72 @@ def test_every_figure_is_explained(full: Plan) -> None:
         assert set(item) >= {"path", "formula", "inputs", "source"}
         assert item["source"]
         assert declared(item["path"]) is not None
+
+
+# --- wiring -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_law_that_counts_without_embeddings_gets_the_size_without_them() -> None:
+    """GPT-2 has 124,439,808 parameters, of which (50,257 + 1,024) x 768 are embeddings."""
+    law = load_law("kaplan-2020").law
+    assert law.counts == "non_embedding"
+    n = 124_439_808 - (50_257 + 1_024) * 768
+    loss = law.E + (law.A / n**law.alpha + law.B / 10e9**law.beta) ** law.k
+    assert point(changed(SMALL, {"law": "kaplan-2020"}))["loss"]["final_loss"] == pytest.approx(loss, rel=1e-9)
+
+
+def test_users_times_their_tokens_are_a_peak() -> None:
+    by_peak = point(changed(FULL, {"demand.peak": "45B tokens/day"}))
+    users = {"demand.peak": ..., "demand.users": "3M", "demand.tokens_per_user_per_day": "15k"}
+    by_users = point(changed(FULL, users))
+    assert by_users["payback"]["tokens"] == pytest.approx(by_peak["payback"]["tokens"], rel=1e-12)
+    assert by_users["payback"]["npv_usd"] == pytest.approx(by_peak["payback"]["npv_usd"], rel=1e-9)
+
+
+def test_a_dated_price_counts_from_its_day() -> None:
+    """440 days after the start are 14.46 months: the month whose middle is 14.5 is the first at the new price."""
+    since = datetime.date(2026, 1, 1) + datetime.timedelta(days=440)
+    twice = {
+        f"price.{kind}": [
+            {"since": "2026-01-01", "price": f"{usd} USD/Mtok"},
+            {"since": since.isoformat(), "price": f"{2 * usd} USD/Mtok"},
+        ]
+        for kind, usd in (("input", 0.2), ("output", 0.8))
+    }
+    flat, dated = point(FULL)["payback"]["monthly"], point(changed(FULL, twice))["payback"]["monthly"]
+    ratios = {
+        b["month"]: b["revenue_usd"] / a["revenue_usd"] for a, b in zip(flat, dated, strict=True) if a["revenue_usd"]
+    }
+    assert {month: round(ratio, 9) for month, ratio in ratios.items()} == {
+        month: 1.0 if month < 15 else 2.0 for month in ratios
+    }
+
+
+@pytest.mark.parametrize(("replica", "matters"), [(8, False), (16, True)])
+def test_a_replica_inside_a_domain_does_not_use_the_network(replica: int, matters: bool) -> None:
+    def chip(network: str) -> dict[str, Any]:
+        return {
+            "peak_flops": {"bf16": "300 TFLOP/s"},
+            "memory": {"capacity": "80 GiB", "bandwidth": "2 TB/s"},
+            "scale_up": {"bandwidth": "300 GB/s", "domain": 8},
+            "scale_out": {"bandwidth": network},
+        }
+
+    prices = [
+        point(
+            changed(
+                FULL,
+                {
+                    "serving.accelerator": chip(network),
+                    "serving.precision": "bf16",
+                    "serving.accelerators_per_replica": replica,
+                },
+            )
+        )["serving"]["usd_per_million_output_tokens"]
+        for network in ("1 GB/s", "50 GB/s")
+    ]
+    assert (prices[0] > prices[1]) is matters
+    assert matters or prices[0] == prices[1]
 
 
 # --- what plan() takes ------------------------------------------------------------------------------------------------
@@ -530,8 +599,26 @@ def test_what_does_not_fit_is_returned_with_a_layout_that_does() -> None:
     assert [note.split(":")[0] for note in told["notes"][:2]] == ["memory", "memory"]
 
 
-def test_where_no_layout_fits_the_advice_is_a_number_of_accelerators() -> None:
-    small = changed(FULL, {"model": "llama-3.1-405b", "cluster.accelerators": 16, "cluster.layout": "auto"})
+@pytest.mark.parametrize(("spreads", "fits"), [(1.2, True), (0.2, True), (-0.2, False)])
+def test_a_plan_fits_with_a_probability_of_a_half(spreads: float, fits: bool) -> None:
+    """The memory is some standard deviations of its estimate's error above what is needed."""
+    whole = point(SMALL)["memory"]
+    spread = scenario_rate(point(SMALL), "stack.memory_spread")
+    chip = {
+        "peak_flops": {"bf16": "312 TFLOP/s"},
+        "memory": {"capacity": f"{whole['peak_bytes'] * math.exp(spreads * spread)!r} B", "bandwidth": "2 TB/s"},
+        "scale_up": {"domain": 8, "bandwidth": "300 GB/s"},
+    }
+    made = point(changed(SMALL, {"cluster.accelerator": chip}))
+    assert made["memory"]["peak_bytes"] == whole["peak_bytes"]
+    assert made["memory"]["fit_probability"] == pytest.approx(0.5 * math.erfc(-spreads / math.sqrt(2)), abs=1e-6)
+    assert made["memory"]["fits"] is fits
+    assert ("layout_advice" in made) is not fits
+
+
+@pytest.mark.parametrize("accelerators", [16, 32])
+def test_where_no_layout_fits_the_advice_is_a_number_of_accelerators(accelerators: int) -> None:
+    small = changed(FULL, {"model": "llama-3.1-405b", "cluster.accelerators": accelerators, "cluster.layout": "auto"})
     told = plan(small, draws=0).to_dict()
     assert told["memory"]["fits"] is False
     assert told["layout_advice"]["layout"] is None
@@ -603,6 +690,12 @@ def test_without_failures_nothing_is_lost() -> None:
     assert run["goodput"] == 1
     assert run["interruptions"] == 0
     assert run["checkpoint_interval_seconds"] is None  # never: nothing fails
+
+
+def test_a_figure_that_is_not_a_number_is_a_bug_and_no_null() -> None:
+    defined({"run.goodput": 0.9, "payback.months": np.array([3.0, np.inf])})
+    with pytest.raises(InternalError, match=r"cost\.total_usd is not a number"):
+        defined({"run.goodput": 0.9, "cost.total_usd": np.array([1.0, np.nan])})
 
 
 def test_frame_has_every_figure(full: Plan) -> None:

@@ -313,6 +313,19 @@ def test_a_hugging_face_config_beside_the_scenario(write: Write, tmp_path: Path)
     assert by_file["step"] == by_name["step"]
 
 
+def test_paths_on_standard_input_and_in_settings_are_of_the_working_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(CONFIGS / "qwen3-8b.json", tmp_path / "config.json")
+    deep = write("deep/s.yaml", BASE)
+    monkeypatch.chdir(tmp_path)
+    text = BASE.replace("model: gpt2", "model: config.json")
+    assert load_scenario("-", stdin_text=text).model.architecture.layers == 36
+    assert load_scenario(deep, ["model=config.json"]).model.architecture.layers == 36
+    assert load_scenario({**SMALL, "model": "config.json"}).model.architecture.layers == 36
+    assert "no such file" in told(write("deep/t.yaml", text))[0]
+
+
 def test_chip_site_law_and_stack_may_be_files(write: Write, tmp_path: Path) -> None:
     write("chip.yaml", CHIP)
     write("site.yaml", "costsim: 1\nname: barn\nelectricity: 0.05 USD/kWh\ncarbon: 10 gCO2/kWh\npue: 1.5\n")
