@@ -26,7 +26,7 @@ def explanations(values: Mapping[str, object], provenance: Sequence[Mapping[str,
     """
     origins = {str(row["path"]): row for row in provenance}
     known = ((path, declared(path)) for path, value in values.items() if value is not None)
-    return [_explanation(path, quantity, values, origins) for path, quantity in known if quantity is not None]
+    return [_explanation(path, quantity.with_given(values), values, origins) for path, quantity in known if quantity]
 
 
 def declared(path: str) -> Quantity | None:

@@ -11,8 +11,8 @@ the tests do so: an explanation cannot drift away from the number that it explai
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -31,6 +31,7 @@ class Quantity:
         formula: arithmetic text with ``{path}`` placeholders.
         source: the paper and equation, or the convention, that the formula follows.
         better: which direction is better when plans are compared; empty when neither is.
+        when_given: input that replaces the model behind the figure → the formula that holds then.
     """
 
     path: str
@@ -39,18 +40,33 @@ class Quantity:
     formula: str
     source: str
     better: Better = ""
+    when_given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Paths named by the formula, each once, in order."""
         return tuple(dict.fromkeys(_PLACEHOLDER.findall(self.formula)))
 
+    def with_given(self, values: Mapping[str, object]) -> Quantity:
+        """The quantity by the formula that holds for these inputs."""
+        for path, formula in self.when_given.items():
+            if values.get(path) is not None:
+                return replace(self, formula=formula, source=f"{path} is given", when_given={})
+        return self
+
 
 REGISTRY: dict[str, Quantity] = {}
 
 
 def declare(
-    path: str, *, label: str, unit: str, formula: str, source: str, better: Better = ""
+    path: str,
+    *,
+    label: str,
+    unit: str,
+    formula: str,
+    source: str,
+    better: Better = "",
+    when_given: Mapping[str, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Declare an output quantity beside the function that makes it.
 
@@ -62,5 +78,5 @@ def declare(
     """
     if path in REGISTRY:
         raise ValueError(f"quantity {path!r} is declared twice")
-    REGISTRY[path] = Quantity(path, label, unit, formula, source, better)
+    REGISTRY[path] = Quantity(path, label, unit, formula, source, better, when_given or {})
     return lambda function: function

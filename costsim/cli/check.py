@@ -27,9 +27,9 @@ def check(
     """Say of each file that it is ok, or what is wrong with it and where."""
     from dataclasses import asdict
 
+    from costsim.check import check_file
     from costsim.cli.streams import complain, deliver
     from costsim.errors import InputError
-    from costsim.inputs.check import check_file
     from costsim.render import flat, formats
     from costsim.render.text import clean
 

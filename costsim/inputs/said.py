@@ -51,11 +51,13 @@ def said(
     Raises:
         InputError: it cannot be read, or a setting is malformed.
     """
-    told = _opened(_without(_extended(_first(x, stdin_text)), "extends"), overrides)
+    first = _first(x, stdin_text)
+    if not isinstance(first.value, dict):
+        raise InputError(first.problem("a scenario is a mapping of keys and values", ""))
+    told = _opened(_without(_extended(first), "extends"), overrides)
     for index, setting in enumerate(overrides, 1):
         told = override(told, setting, index)
-    if not isinstance(told.value, dict):
-        raise InputError(told.problem("a scenario is a mapping of keys and values", ""))
+    assert isinstance(told.value, dict)  # a setting changes no root
     defaults, facts, origins = _defaults(told.value)
     plain, own_facts = split_sourced(told)
     source = merge(defaults, plain)

@@ -74,6 +74,7 @@ def checkpoint_interval_seconds(accelerators: Num, terms: FailureTerms) -> Num:
     "{cluster.failures.interruptions_per_accelerator_hour} / 3600",
     source="Young 1974; Daly 2006, first order",
     better="lower",
+    when_given={"cluster.goodput": "1 / {cluster.goodput} - 1"},
 )
 def overhead(accelerators: Num, terms: FailureTerms) -> Num:
     """Lost time per useful hour: writing checkpoints, repeating work, restarting. Tends to 0 with the failure rate."""

@@ -121,6 +121,10 @@ def memory_section(used: Memory, chip: Chip, stack: Stack) -> dict[str, Num]:
     formula=" + ".join(f"{{step.breakdown.{key}}}" for key in _BREAKDOWN),
     source="sum of exposed times",
     better="lower",
+    when_given={
+        "cluster.mfu": "{compute.flops_per_token} * {step.tokens} / "
+        "({cluster.mfu} * {cluster.accelerators} * {accelerator.peak_flops})"
+    },
 )
 def step_seconds(terms: Step, factor: Num) -> Num:
     """Seconds of a step: the terms, times the residual of the model (1 at the centre)."""

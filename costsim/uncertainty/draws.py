@@ -114,7 +114,7 @@ def _quantile(ascending: NDArray[np.float64], probability: float) -> float:
     if share == 0 or low == high:
         return low
     # Halves are weighted apart, so that neither an infinity nor a difference of huge numbers makes a NaN.
-    return low * (1 - share) + high * share
+    return min(max(low * (1 - share) + high * share, low), high)
 
 
 def _replaced(item: Any, path: str, leaf: Callable[[str, Range], object]) -> Any:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from plan_cases import FULL, SMALL, changed
 
+from costsim.check import check_file, kind_of_file
 from costsim.inputs import catalogue
-from costsim.inputs.check import check_file, kind_of_file
 from costsim.inputs.yaml_source import read_path
 
 ROOT = Path(__file__).parents[2]
@@ -105,3 +105,10 @@ def test_what_a_scenario_names_is_checked_too(tmp_path: Path) -> None:
 
 def test_every_kind_of_the_catalogue_is_told_apart() -> None:
     assert {"hardware", "scenarios", "stacks", "sites", "laws", "models"} == set(catalogue.KINDS)
+
+
+def test_what_only_a_plan_finds_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text("extends: bloom-176b\ncluster: {accelerators: 100, layout: {tensor: 8}}\n")
+    [problem] = check_file(str(file))
+    assert (problem.file, problem.line, problem.path) == (str(file), 2, "cluster.layout")

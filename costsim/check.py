@@ -8,14 +8,13 @@ from pathlib import Path
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import read_accelerator
-from costsim.inputs.build import Drawn, build
 from costsim.inputs.hf_config import import_config
 from costsim.inputs.law import read_law
 from costsim.inputs.model import load_model
-from costsim.inputs.scenario import load_scenario
 from costsim.inputs.site import read_site
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import Source, read_path
+from costsim.plan import plan
 
 SIGNS: Mapping[str, frozenset[str]] = {
     "scenario": frozenset({"training", "cluster", "question", "model"}),
@@ -63,5 +62,4 @@ def _check(path: str) -> None:
     if source is not None and kind in readers:
         readers[kind](source)
         return
-    scenario = load_scenario(path)
-    build(scenario, Drawn.centre(scenario))
+    plan(path, draws=0)
