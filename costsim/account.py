@@ -28,6 +28,11 @@ from costsim.training.goodput import failure_warnings
 from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Range
 
+_LAW_ARGUMENTS = {
+    "law.parameters": "computed: the model's, as the law counts them and repetition leaves them worth",
+    "law.tokens": "computed: training.tokens, as repetition leaves them worth",
+    "law.scale": "computed: 1 until the level is anchored or drawn",
+}
 SCENARIO_SECTIONS = ("training", "cluster", "cost", "serving", "demand", "price", "finance", "uncertainty")
 
 
@@ -75,6 +80,7 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
         mixture_of_experts=case.training.architecture.experts is not None,
     )
     found += scenario.model.notes
+    found += _market_notes(case, values)
     found += _price_notes(scenario)
     found += _assumed(scenario, values)
     return found
@@ -138,6 +144,20 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
 
 
+def _market_notes(case: Case, values: Values) -> Iterator[str]:
+    """That the market, not the list, sets the prices, and what follows from it."""
+    price = case.market.price if case.market is not None else None
+    received = values.get("payback.usd_per_million_output_tokens")
+    if price is None or price.market_at_launch is None or received is None:
+        return
+    listed = price.output.usd if isinstance(price.output, cohort.Steps) else (price.output,)
+    if float(received) < min(map(middle, listed)) * (1 - 1e-9):
+        yield (
+            "payback: the market's price falls below the list: all prices are then lowered in the same proportion,"
+            " input too, so that a higher list price of output alone earns less"
+        )
+
+
 def _price_notes(scenario: Scenario) -> Iterator[str]:
     """How prices of the book were chosen, and what replaces facts that the hardware file lacks."""
     prices = scenario.prices
@@ -167,6 +187,11 @@ def _assumed(scenario: Scenario, values: Values) -> Iterator[str]:
 def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
     """Where a figure is out of its model's range: pairs of path and message."""
     found: list[tuple[str, str]] = []
+    if float(values["run.steps"]) < 1:
+        found.append(("run.steps", "the run is shorter than one step: check training.tokens and the global batch"))
+    reached = middle(case.training.chip.matmul_efficiency)
+    if case.training.mfu is not None and float(np.min(values["step.mfu"])) > reached:
+        found.append(("step.mfu", f"the MFU that is given is above the {reached:.0%} that large products alone reach"))
     if case.training.goodput is None and "run.checkpoint_interval_seconds" in values:
         found += failure_warnings(values["run.overhead"], values["run.checkpoint_interval_seconds"])
     if case.replica is not None and "serving.batch" in values:
@@ -281,7 +306,8 @@ def _found(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
     yield from _price_rows(scenario, case)
     law = f"law: {scenario.law.spec.name}"
     for path, value in formula_inputs(case.law, **law_arguments(case)).items():
-        yield _row(path, value, law, "published")
+        computed = _LAW_ARGUMENTS.get(path)
+        yield _row(path, value, computed or law, "derived" if computed else "published")
 
 
 def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:

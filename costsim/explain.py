@@ -61,6 +61,8 @@ def _input(path: str, values: Mapping[str, object], origins: Mapping[str, Mappin
     unit = quantity.unit if quantity is not None else ""
     if row is not None:
         origin = ", ".join(str(row[key]) for key in ("source", "known") if row.get(key))
+    elif any(name.startswith(f"{path}.") for name in origins):
+        origin = f"given in parts, see {path}"
     elif "*" in path:
         origin = "month by month, see payback.monthly"
     elif quantity is not None and value is None:

@@ -118,7 +118,9 @@ def _no_layout(case: TrainingTerms, phase: PhaseTerms) -> Problem:
         + f" is legal; of {tried:,} tried, {reasons}"
     )
     return Problem(
-        message, "cluster.layout", allowed="degrees whose product divides the cluster, and a batch that divides"
+        message,
+        "cluster.layout",
+        allowed="the product of the degrees must divide the cluster, and replicas times micro-batch the batch",
     )
 
 

@@ -43,9 +43,12 @@ def layouts(
         raise InputError(
             Problem(f"'{by}' is not accepted", "--by", allowed="time or cost", suggestion=nearest(by, ("time", "cost")))
         )
+    rows = amounts.whole("--top", top)
+    if rows == 0:
+        raise InputError(Problem("'0' shows nothing", "--top", allowed="1 or more"))
     found = search_layouts(
         scenario,
-        top=amounts.whole("--top", top) or 10,
+        top=rows or 10,
         by="cost" if by == "cost" else "time",
         overrides=tuple(set_ or ()),
         stdin_text=read_stdin_text() if scenario == "-" else None,

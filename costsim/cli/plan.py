@@ -55,8 +55,7 @@ def plan(
     deliver(formats.plan_text(made, kind, shown, quiet=quiet, verbose=verbose), output, force=force)
     reasons = _refusals(made, limits)
     if reasons:
-        if not quiet:
-            complain("\n".join(f"the answer is no: {reason}" for reason in reasons))
+        complain("\n".join(f"the answer is no: {reason}" for reason in reasons))
         raise typer.Exit(1)
 
 

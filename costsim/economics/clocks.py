@@ -67,7 +67,7 @@ def payoff_months(simple_payback: Num) -> Num:
     unit="months",
     formula="the month in which {finance.cash} and the debt of {finance.debt.share} of the programme are spent, or "
     "{finance.debt.due} if what is drawn cannot be repaid then, whichever comes first",
-    source="cash at the end of each month, within the month in proportion",
+    source="cash at the ends of months and of the run, in between in proportion",
     better="higher",
 )
 def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Num:
@@ -80,7 +80,8 @@ def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> N
     """
     ends = np.arange(1, flow.cost.shape[-1] + 1, dtype=np.float64)
     if debt is None:
-        return _first_below_zero(by_month(cash) + np.cumsum(flow.net, axis=-1), cash)
+        level = by_month(cash) + np.cumsum(flow.net, axis=-1)
+        return _first_below_zero(level, cash, flow.run_months, flow.cost)
     share, due = by_month(debt.share), by_month(debt.due)
     drawn = np.where(ends - 1 < due, flow.cost * share, 0.0)
     owed = np.cumsum(drawn, axis=-1)
@@ -90,20 +91,42 @@ def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> N
     repaid = level - np.where(ends >= due, owed[..., -1:], 0.0)
     falls_due = (ends >= due) & (ends - 1 < due)
     unpaid = (falls_due & (repaid < 0)).any(axis=-1)
-    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash)
-    spent_after = _first_below_zero(repaid, cash)
+    spent = flow.cost - drawn
+    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash, flow.run_months, spent)
+    spent_after = _first_below_zero(repaid, cash, flow.run_months, np.where(ends < due, spent, 0.0))
     runway: Num = np.minimum(spent_before, np.where(unpaid, due[..., 0], spent_after))[()]
     return runway
 
 
-def _first_below_zero(level: Flows, start: Num) -> Num:
-    """Month in which a balance falls below zero, in proportion within the month; +inf if it does not."""
+def _first_below_zero(level: Flows, start: Num, run_months: Num, spent: Flows) -> Num:
+    """Month in which a balance falls below zero, in proportion within the month; +inf if it does not.
+
+    In the month in which the run ends, its spending is over by then and the rest of the month comes after it.
+
+    Args:
+        level: at the ends of months.
+        start: the level at the start.
+        run_months: of the run.
+        spent: on the run, of the level, by month.
+    """
     below = level < 0
+    part = np.clip(by_month(run_months) - np.arange(level.shape[-1]), 0.0, 1.0)
+    opening = np.concatenate([by_month(start) + np.zeros_like(level[..., :1]), level[..., :-1]], axis=-1)
+    ends_within = (part > 0) & (part < 1)
+    at_end_of_run = np.where(ends_within, opening - spent, level)
+    below |= at_end_of_run < 0
     month = np.argmax(below, axis=-1)[..., np.newaxis]
-    now = np.take_along_axis(level, month, axis=-1)[..., 0]
-    before = np.take_along_axis(level, np.maximum(month - 1, 0), axis=-1)[..., 0]
-    before = np.where(month[..., 0] > 0, before, start)
-    when = month[..., 0] + np.clip(np.asarray(divide(before, before - now, 0.0)), 0.0, 1.0)
+
+    def there(values: Flows) -> Flows:
+        return np.take_along_axis(np.broadcast_to(values, level.shape), month, axis=-1)[..., 0]
+
+    before, middle, now, share = there(opening), there(at_end_of_run), there(level), there(part)
+    whole = (share == 0) | (share == 1)
+    in_run = whole | (middle < 0)
+    share = np.where(whole, 1.0, share)
+    first_part = share * np.clip(np.asarray(divide(before, before - middle, 0.0)), 0.0, 1.0)
+    second_part = share + (1.0 - share) * np.clip(np.asarray(divide(middle, middle - now, 0.0)), 0.0, 1.0)
+    when = month[..., 0] + np.where(in_run, first_part, second_part)
     first: Num = np.where(below.any(axis=-1), when, np.inf)[()]
     return first
 

@@ -132,6 +132,7 @@ class CashFlow:
         output_price: received for paid output tokens at list, USD per million.
         opens: when in the month the service begins, as a share of the month.
         share: of the month in which the service runs.
+        run_months: over which the programme is spent.
     """
 
     programme: Num
@@ -143,6 +144,7 @@ class CashFlow:
     output_price: Flows
     opens: Flows
     share: Flows
+    run_months: Num
 
     @property
     def contribution(self) -> Flows:
@@ -287,6 +289,7 @@ def cash_flow(
         output_price=output * charged,
         opens=opens,
         share=share,
+        run_months=wall_clock_days / DAYS_PER_MONTH,
     )
 
 

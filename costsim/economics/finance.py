@@ -240,15 +240,15 @@ def _root(pays: Flows, earns: Flows, periods: Flows) -> Flows:
 
 @declare(
     "payback.break_even_usd_per_million_output_tokens",
-    label="break-even output price",
+    label="break-even mean output price",
     unit="USD/Mtok",
     formula="{payback.usd_per_million_output_tokens} * ({cost.programme_usd} + {payback.serving_usd} + "
     "{payback.fixed_usd}) / {payback.revenue_usd}",
-    source="the price list in proportion, at the planned demand, not discounted",
+    source="mean price received, the other prices in proportion, at the planned demand, not discounted",
     better="lower",
 )
 def break_even_price(price: Num, costs: Num, revenue: Num) -> Num:
-    """Output price at which the model's life just repays the programme; +inf without revenue.
+    """Mean output price received at which the model's life just repays the programme; +inf without revenue.
 
     Args:
         price: mean output price received, USD per million tokens.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.accelerator import Accelerator
@@ -79,6 +79,11 @@ def choose(
     own = find.purchase(cost.own.usd_per_accelerator, accelerator, own_path)
     if rent is None and cost.basis == "rent" and not problems:
         problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term)))
+    if rent is not None and cost.rent.usd_per_accelerator_hour is None and term != cost.rent.term:
+        if cost.rent.commitment:
+            problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term)))
+        note = f"{rent_path}: the price book has no {cost.rent.term} price of {accelerator.label}; {term} stands in"
+        rent = replace(rent, note="; ".join(filter(None, (note, rent.note.removeprefix(f"{rent_path}: ")))))
     if own is None and cost.basis != "rent" and not problems:
         problems.append(_lacking(own_path, f"no purchase price of {accelerator.label} is known"))
     served = None

@@ -98,12 +98,15 @@ def repaid_answer(f: Figures) -> Answer:
     life = f.resolved("demand.life")
     if f.get("payback.repaid"):
         details.append(f"NPV {f.text('payback.npv_usd')}")
+        runway = f.value("clocks.runway_months")
+        if runway is not None and runway < (f.value("payback.months") or 0):
+            details.append(f"money ends in month {ordinal(f, 'clocks.runway_months')}, before that")
         span = brackets(f.range("payback.months"))
         return Answer("Repaid", f"month {ordinal(f, 'payback.months')}", span, tuple(details), "good")
     within = f"not within its {life}" if life else "not within the model's life"
     if f.value("payback.break_even_usd_per_million_output_tokens") is not None:
         price = f.number("payback.break_even_usd_per_million_output_tokens")
-        details.append(f"breaks even at {price} of output")
+        details.append(f"breaks even at a mean {price} of output")
     if f.value("payback.break_even_tokens") is not None:
         details.append(f"or at {f.number('payback.break_even_tokens')} sold")
     return Answer("Repaid", "no", "", (within, *details), "bad")

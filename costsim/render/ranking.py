@@ -10,7 +10,7 @@ from costsim.render.flat import csv_text, markdown_table
 from costsim.render.sections import layout_words
 from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
 
-_HEADER = ("rank", "step", "MFU", "cost", "memory", "fits", "layout")
+_HEADER = ("rank", "step", "days", "MFU", "cost", "memory", "fits", "layout")
 _KEYS = ("step_seconds", "mfu", "peak_bytes", "fit_probability", "wall_clock_days", "accelerator_hours", "total_usd")
 
 
@@ -19,7 +19,7 @@ def render(found: Mapping[str, Any], screen: Screen) -> str:
     room = max(screen.width, 80)
     rows = _rows(found)
     cells = [[Span(text, "label") for text in _HEADER[:-1]], *([Span(text) for text in _cells(row)] for row in rows)]
-    table = columns(cells, "rrrrrr")
+    table = columns(cells, "rrrrrrr")
     indent = sum(len(span.text) for span in table[0]) + 2
     words = [
         [[Span(_HEADER[-1], "label")]],
@@ -57,6 +57,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         "-" if row["rank"] is None else str(row["rank"]),
         numbers.number(row["step_seconds"], "s"),
+        f"{row['wall_clock_days']:.3g}",
         numbers.number(row["mfu"], "fraction"),
         "-" if usd is None else numbers.number(usd, "USD"),
         numbers.number(row["peak_bytes"], "byte"),

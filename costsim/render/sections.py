@@ -163,7 +163,8 @@ def payback(f: Figures, room: int) -> list[Line]:
         "payback.irr_annual": "IRR",
         "payback.moic": "MOIC",
         "payback.peak_funding_usd": "peak funding",
-        "payback.break_even_usd_per_million_output_tokens": "break-even output price",
+        "payback.usd_per_million_output_tokens": "mean output price received",
+        "payback.break_even_usd_per_million_output_tokens": "break-even mean output price",
         "payback.break_even_tokens": "break-even volume",
     }
     pieces = [f"{name} {f.text(path)}" for path, name in named.items() if f.value(path) is not None]

@@ -217,3 +217,49 @@ def test_texts_of_the_loss() -> None:
     assert found["loss"]["in_range"] is True
     assert made("llama-3.1-405b")["loss"]["in_range"] is False
     assert load_scenario(SMALL).law.law.name == "besiroglu-2024"
+
+
+def test_less_than_a_step_and_an_mfu_out_of_reach_are_warned_of() -> None:
+    fine = {row["path"] for row in made(SMALL)["warnings"]}
+    odd = made(changed(SMALL, {"training.tokens": "1k", "cluster.mfu": 0.95}))["warnings"]
+    assert {row["path"] for row in odd} - fine == {"run.steps", "step.mfu"}
+
+
+def test_the_market_below_the_list_is_noted() -> None:
+    def noted(cap: float) -> bool:
+        notes = made(changed(FULL, {"price.market_at_launch": f"{cap} USD/Mtok", "price.market_decline": "1x/year"}))[
+            "notes"
+        ]
+        return any("market's price falls below the list" in note for note in notes)
+
+    assert noted(1e-3)
+    assert not noted(1e6)
+
+
+def test_the_headline_tells_when_the_money_ends_first() -> None:
+    from costsim.render import formats
+    from costsim.render.text import Screen
+
+    def headline(cash: float) -> str:
+        plan_ = made(
+            changed(
+                FULL,
+                {
+                    "finance.cash": f"{cash} USD",
+                    "finance.debt": ...,
+                    "price.output": "500 USD/Mtok",
+                    "price.input": "500 USD/Mtok",
+                },
+            )
+        )
+        assert plan_["payback"]["months"] is not None
+        return formats.plan_text(plan_, "table", Screen(120), quiet=True)
+
+    assert "money ends in month" in headline(1000.0)
+    assert "money ends in month" not in headline(1e12)
+
+
+def test_numbers_of_the_loss_formula_say_where_they_are_from() -> None:
+    rows = origins(made(SMALL))
+    assert rows["law.tokens"]["source"].startswith("computed: training.tokens")
+    assert rows["law.e"]["source"].startswith("law: ")

@@ -191,3 +191,14 @@ def test_age_counts_from_ninety_days_after_release() -> None:
     [age] = [row["value"] for row in made["provenance"] if row["path"] == "cost.own.age"]
     released, start = datetime.date(2025, 1, 1), datetime.date(2026, 1, 1)
     assert age == pytest.approx(((start - released).days - 90) / 365.25)
+
+
+def test_a_default_term_that_another_stands_in_for_is_noted_and_commits_to_nothing() -> None:
+    chip = book(rent("on-demand", 4.0))
+    chosen = prices(chip).rent
+    assert chosen.value == 4.0
+    assert "no 1-year price" in chosen.note
+    assert "on-demand stands in" in chosen.note
+    [problem] = refused(chip, **{"cost.rent": {"commitment": True}})
+    assert "no 1-year rental price" in problem
+    assert "stands in" not in prices(book(rent("1-year", 3.0))).rent.note

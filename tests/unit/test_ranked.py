@@ -150,3 +150,9 @@ def test_its_own_csv_may_be_replaced(inside: Run) -> None:
 def test_a_bad_scenario_is_told() -> None:
     with pytest.raises(InputError):
         search_layouts(RUN, overrides=["cluster.accelerators=-1"])
+
+
+def test_no_rows_is_refused(inside: Run) -> None:
+    done = inside("layouts", RUN, "--top", "0")
+    assert done.returncode == 2
+    assert "--top" in done.stderr

@@ -29,7 +29,7 @@ def test_the_answer_comes_first_and_holds_every_range(example: Plan) -> None:
         r"^Loss +1\.69 +\(1\.46–1\.93\) +nats/token, law besiroglu-2024$",
         r"beyond the runs it was fitted on$",
         r"^Repaid +no +not within its 12 months · probability 17 %$",
-        r"breaks even at \$9\.40/Mtok of output$",
+        r"breaks even at a mean \$9\.40/Mtok of output$",
     ):
         assert re.search(words, answers, re.MULTILINE), words
 
