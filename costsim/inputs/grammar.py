@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,9
 _TO = re.compile(r"\s+to\s+")
 _PER = re.compile(r"\s*(?:/|\bper\b)\s*")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[,_' ][0-9]{3})+(?![0-9])")
+_FOREIGN = re.compile(r"[€£¥₹]|\b(EUR|GBP|JPY|CNY|RMB|INR|KRW|CHF|CAD|AUD|SGD|SEK|NOK|DKK|BRL)\b", re.IGNORECASE)
 _DASHED = re.compile(r"([0-9.]+[^-–—]*?)\s*(?:-|–|—|\.\.+)\s*([0-9][^-–—]*)")
 _EXPONENT = {10.0**power: power for power in range(-30, 31)}
 
@@ -221,6 +222,9 @@ def _unknown_unit(text: str, unit: str, kind: Kind) -> FieldError:
     for other in DIMENSIONS:
         if other is not kind.dimension and unit not in MAGNITUDES and other.find(unit):
             return kind.refusal(f"{shown(text)} is {other.noun}, not {kind.dimension.noun}")
+    if _FOREIGN.search(unit) and any("USD" in known for known in kind.dimension.units):
+        # No suggestion: taking it would change the amount.
+        return kind.refusal(f"{shown(text)} is not in US dollars: convert it at a rate that you can name")
     spelt = {f"{m} {u}" for m in MAGNITUDES for u in kind.dimension.units} if kind.dimension.magnitudes else set()
     if spelt and unit[:1] in MAGNITUDES and f"{unit[0]} {unit[1:]}" in spelt:
         return kind.refusal(f"unknown unit {shown(unit)}", f"{unit[0]} {unit[1:]}")

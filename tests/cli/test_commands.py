@@ -292,10 +292,13 @@ def test_completion_knows_commands_and_scenarios(cli: Run) -> None:
 
 
 def test_an_interrupt_exits_with_130_and_no_traceback(tmp_path: Path) -> None:
+    # A job in the background ignores interrupts, and so would its children.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(
         [sys.executable, "-m", "costsim", "plan", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(),
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     time.sleep(1.5)  # it is reading its standard input by now
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
