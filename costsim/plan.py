@@ -23,6 +23,7 @@ from costsim.inputs.scenario import Scenario, load_scenario
 from costsim.layouts import Advice, advice, chosen
 from costsim.training.layout import Layout
 from costsim.training.report import layout_section
+from costsim.training.search import FITS
 from costsim.uncertainty.draws import middle, quantiles, stream
 from costsim.version import version
 
@@ -45,7 +46,6 @@ SECTIONS = (
 )
 CODES = {"serving.bound_by": BOUNDS, "clocks.regime": REGIMES}
 FLAGS = ("payback.repaid",)
-FITS = 0.5  # the contract's rule: a plan fits when it does with at least this probability
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from costsim.ranked import FIGURES
 from costsim.render import numbers
 from costsim.render.flat import csv_text, markdown_table
 from costsim.render.sections import layout_words
 from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
 
 _HEADER = ("rank", "step", "days", "MFU", "cost", "memory", "fits", "layout")
-_KEYS = ("step_seconds", "mfu", "peak_bytes", "fit_probability", "wall_clock_days", "accelerator_hours", "total_usd")
 
 
 def render(found: Mapping[str, Any], screen: Screen) -> str:
@@ -45,7 +45,6 @@ def _told(found: Mapping[str, Any], room: int) -> list[Line]:
     if found["near_ties"]:
         counts += f", {found['near_ties']:,} of them within 5 % of the fastest: closer than the model can tell apart"
     lines = hang("Tried", prose(counts, room - 10), 10)
-    lines = hang("Tried", prose(counts, room - 10), 10)
     if found["own_refused"]:
         lines += hang("Own", prose(found["own_refused"], room - 10), 10)
     refused = "; ".join(f"{count:,}: {reason}" for reason, count in found["refused"].items())
@@ -68,11 +67,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def to_csv(found: Mapping[str, Any]) -> str:
     """A row a layout, in full."""
     keys = list(found["layouts"][0]["layout"])
-    return csv_text(["rank", *keys, *_KEYS], [_row(row, keys) for row in found["layouts"]])
+    return csv_text(["rank", *keys, *FIGURES], [_row(row, keys) for row in found["layouts"]])
 
 
 def _row(row: Mapping[str, Any], keys: Sequence[str]) -> list[Any]:
-    return [row["rank"], *(row["layout"][key] for key in keys), *(row.get(key) for key in _KEYS)]
+    return [row["rank"], *(row["layout"][key] for key in keys), *(row.get(key) for key in FIGURES)]
 
 
 def to_markdown(found: Mapping[str, Any]) -> str:

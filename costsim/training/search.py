@@ -17,6 +17,7 @@ from costsim.training.schedule import step
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FITS = 0.5  # a layout fits when it does with at least this probability: the contract's rule
 LIKELY = 0.9  # a layout is taken for fitting when it fits with this probability, if any does
 FEWEST_TOKENS = 4096  # of a context rank: shorter pieces of a sequence are not worth their exchanges
 CHUNK = 8192  # layouts evaluated together: the arrays of one chunk stay in cache
@@ -99,7 +100,7 @@ class Ranking:
     @property
     def best_fits(self) -> bool:
         """Whether the first of the order fits with a probability of at least one half."""
-        return bool(self.probability[self.order[0]] >= 0.5)
+        return bool(self.probability[self.order[0]] >= FITS)
 
 
 def powers(limit: float) -> list[float]:
@@ -238,7 +239,7 @@ def rank(
         full = step(a, chip, network, stack, layouts, work).seconds
         seconds[part] = full * (work.global_batch_sequences / sequences)
         probability[part] = fits(a, chip, stack, layouts, work)
-    tier = np.where(probability >= LIKELY, 0, np.where(probability >= 0.5, 1, 2))
+    tier = np.where(probability >= LIKELY, 0, np.where(probability >= FITS, 1, 2))
     within = np.where(tier == 2, -probability, seconds)
     return Ranking(candidates, seconds, probability, np.lexsort((within, tier)))
 
@@ -255,7 +256,7 @@ def nearest_that_fits(layout: Layout, ranking: Ranking) -> Layout | None:
     if not len(ranking.candidates):
         return None
     far = changes(layout, ranking.candidates.layouts)
-    usable = ranking.probability >= 0.5
+    usable = ranking.probability >= FITS
     if not usable.any():
         return None
     cost = np.where(usable, far, np.inf)

@@ -6,7 +6,7 @@ import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -79,21 +79,25 @@ def test_the_evaluator_itself() -> None:
             evaluate(words, known)
 
 
+def evaluated(explained: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """The explanations whose formulas are arithmetic, each with what its formula gives."""
+    for item in explained:
+        known = {entry["path"]: entry["value"] for entry in item["inputs"]}
+        try:
+            yield item, evaluate(item["formula"], known)
+        except NotArithmetic:
+            continue
+
+
 @pytest.mark.parametrize("name", catalogue.names("scenarios"))
 def test_formulas_give_their_figures(name: str) -> None:
     made = plan(name, draws=0, explain=True).to_dict()
-    evaluated, wrong = 0, []
-    for item in made["explain"]:
-        known = {entry["path"]: entry["value"] for entry in item["inputs"]}
-        try:
-            value = evaluate(item["formula"], known)
-        except NotArithmetic:
-            continue
-        evaluated += 1
+    found, wrong = list(evaluated(made["explain"])), []
+    for item, value in found:
         if not math.isclose(value, float(item["value"]), rel_tol=1e-6, abs_tol=1e-12):
             wrong.append(f"{item['path']} is {item['value']}, its formula {item['formula']} gives {value}")
     assert wrong == []
-    assert evaluated >= LEAST_SHARE * len(made["explain"])
+    assert len(found) >= LEAST_SHARE * len(made["explain"])
 
 
 def test_every_explained_figure_names_its_source_and_inputs_that_are_there() -> None:

@@ -15,21 +15,9 @@ from costsim import plan, search_layouts
 from costsim.errors import InputError
 from costsim.render import ranking
 from costsim.render.text import Screen, width
+from costsim.training.search import AXES
 
 RUN = "bloom-176b"
-KEYS = [
-    "tensor",
-    "pipeline",
-    "virtual_pipeline",
-    "context",
-    "expert",
-    "expert_tensor",
-    "sharding",
-    "sequence_parallel",
-    "micro_batch",
-    "recompute",
-    "offload",
-]
 By = Literal["time", "cost"]
 
 
@@ -58,7 +46,7 @@ def test_those_that_fit_come_first_then_the_best(by: By, figure: str) -> None:
 
 def test_figures_are_those_of_a_plan_with_that_layout() -> None:
     for row in (ranked()["layouts"][0], ranked()["layouts"][40]):
-        given = [f"cluster.layout.{key}={json.dumps(value)}" for key, value in row["layout"].items() if key in KEYS]
+        given = [f"cluster.layout.{key}={json.dumps(value)}" for key, value in row["layout"].items() if key in AXES]
         made = plan(RUN, overrides=["uncertainty.draws=0", *given]).to_dict()
         assert made["layout"] | row["layout"] == made["layout"]
         for section, key in (
