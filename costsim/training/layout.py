@@ -38,6 +38,7 @@ class Layout:
         micro_batch: sequences of one forward pass of a replica.
         gradient_accumulation: micro-batches of a replica in a step.
         recompute: index into ``RECOMPUTE``.
+        recompute_share: of the layers of a stage that ``recompute`` applies to; the others keep their activations.
         offload: index into ``OFFLOAD``.
     """
 
@@ -53,6 +54,7 @@ class Layout:
     micro_batch: Num = 1.0
     gradient_accumulation: Num = 1.0
     recompute: Num = 0.0
+    recompute_share: Num = 1.0
     offload: Num = 0.0
 
     @property
@@ -72,14 +74,15 @@ class Layout:
             return Layout(**{name: float(value) for name, value in picked.items()})
         return Layout(**picked)
 
-    def described(self) -> dict[str, int | str | bool]:
+    def described(self) -> dict[str, float | str | bool]:
         """A layout of floats in the words of the scenario file."""
-        plain: dict[str, int | str | bool] = {f.name: int(getattr(self, f.name)) for f in fields(self)}
+        plain: dict[str, float | str | bool] = {f.name: int(getattr(self, f.name)) for f in fields(self)}
         return plain | {
             "sharding": SHARDING[int(self.sharding)],
             "recompute": RECOMPUTE[int(self.recompute)],
             "offload": OFFLOAD[int(self.offload)],
             "sequence_parallel": bool(self.sequence_parallel),
+            "recompute_share": round(float(self.recompute_share), 4),
         }
 
 

@@ -83,7 +83,9 @@ def layer_activation_bytes(a: Architecture, stack: Stack, layout: Layout, work: 
     unfused = np.asarray(stack.unfused_attention) * scores
     full = rows * work.activation_bytes * a.hidden_size / spread
     recompute = np.asarray(layout.recompute)
-    return np.select([recompute >= 2, recompute >= 1], [full, kept * stack.selective_kept], kept + unfused)
+    whole = kept + unfused
+    repeated = np.select([recompute >= 2, recompute >= 1], [full, kept * stack.selective_kept], whole)
+    return layout.recompute_share * repeated + (1 - layout.recompute_share) * whole
 
 
 def working_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:

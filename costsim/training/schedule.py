@@ -83,14 +83,15 @@ def tokens_of_rank(layout: Layout, work: Workload) -> Num:
 def recomputed_share(layout: Layout, stack: Stack) -> Num:
     """Share of a layer's matrix products that is run again in the backward pass."""
     recompute = np.asarray(layout.recompute)
-    return np.select([recompute >= 2, recompute >= 1], [1.0, stack.recompute_selective], 0.0)
+    of_layer = np.select([recompute >= 2, recompute >= 1], [1.0, stack.recompute_selective], 0.0)
+    return of_layer * layout.recompute_share
 
 
 def recomputed_core(layout: Layout, stack: Stack) -> Num:
     """Share of the attention core that is run again: all of it where its scores were written to memory."""
     again = np.maximum(stack.recompute_selective, stack.unfused_attention)
     recompute = np.asarray(layout.recompute)
-    return np.select([recompute >= 2, recompute >= 1], [1.0, again], 0.0)
+    return np.select([recompute >= 2, recompute >= 1], [1.0, again], 0.0) * layout.recompute_share
 
 
 def forward_compute(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> tuple[Num, Num]:
@@ -129,14 +130,15 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
         traffic = traffic + 6 * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
     memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
     device = compute + memory
-    passes = 2 + np.where(again >= 1, 1.0, 0.0)
+    repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share, 0.0)
+    passes = 2 + repeated
     host = passes * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
     high = np.maximum(device, host)
     waiting = high * ((device / high) ** HOST_ORDER + (host / high) ** HOST_ORDER) ** (1 / HOST_ORDER) - device
     return Pass(
         compute,
         memory,
-        tensor_exchange(a, network, stack, layout, work) * (2 + np.where(again >= 1, 1.0, 0.0)) / 2,
+        tensor_exchange(a, network, stack, layout, work) * passes / 2,
         expert_exchange(a, network, stack, layout, work),
         context_exchange(a, network, stack, layout, work, core),
         waiting,
