@@ -28,6 +28,11 @@ from costsim.inputs.quantity import (
 from costsim.inputs.sourced import Known
 
 Precision: TypeAlias = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8"]
+Generation: TypeAlias = Literal[
+    "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell",
+    "cdna2", "cdna3", "cdna4", "tpu", "gaudi", "trainium", "ascend", "cpu", "other",
+]  # fmt: skip
+"""Families of chips that kernels are written for: an attention kernel of one runs poorly on the next."""
 Term: TypeAlias = Literal["on-demand", "1-year", "3-year", "spot"]
 Covers: TypeAlias = Literal["chip", "board", "server"]
 

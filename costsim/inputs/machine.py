@@ -119,7 +119,7 @@ def network(accelerator: Accelerator, cluster: Any, stack: StackFile) -> Network
     if link is None:
         link = cards if cards is not None else accelerator.memory.bandwidth
     hop = given.latency if given.latency is not None else out.latency_seconds if out else 0.0
-    measured = accelerator.kernels.collectives
+    measured = accelerator.kernels.collectives if stack.measured_collectives else None
     gather = measured.all_gather if measured else None
     efficiency: float = getattr(stack.scale_up_efficiency, up.topology)
     return Network(

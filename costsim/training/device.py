@@ -68,6 +68,7 @@ class Stack:
         memory_efficiency: share of the memory bandwidth reached by element-wise kernels and the optimizer.
         elementwise: multiplier on the element-wise traffic of a layer (fusion below 1).
         logits_bytes: memory traffic of the cross-entropy, bytes per token and vocabulary entry.
+        accumulate_bytes: traffic to add the gradient of a micro-batch to the accumulated one, bytes per parameter.
         host_seconds: time the host needs to launch one pass of one layer.
         host_tensor_growth: relative growth of ``host_seconds`` at tensor parallelism of 8.
         tensor_overlap: share of tensor-parallel communication hidden behind compute.
@@ -104,6 +105,7 @@ class Stack:
     memory_efficiency: Num
     elementwise: Num
     logits_bytes: Num
+    accumulate_bytes: Num
     host_seconds: Num
     host_tensor_growth: Num
     tensor_overlap: Num

@@ -130,7 +130,7 @@ def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Mem
     """
     dense, sparse = weights_of_rank(a, layout)
     sharding = np.asarray(layout.sharding)
-    replicas, few = layout.data * layout.context, layout.expert_data
+    replicas, few = layout.shard_size, layout.expert_data
     layers = stage_layers(a, layout)[0]
 
     def states(nbytes: Num, stage: int) -> Num:

@@ -219,29 +219,33 @@ def data_exchange(
         backward: the same, backward.
     """
     dense, sparse = weights_of_rank(a, layout)
-    replicas = layout.data * layout.context
-    stride = layout.tensor
-    whole = comm.group(replicas, stride, network, stack)
+    replicas, shard = layout.data * layout.context, layout.shard_size
+    whole = comm.group(shard, layout.tensor, network, stack)
+    copies = comm.group(replicas / shard, layout.tensor * shard, network, stack)
     few = comm.group(layout.expert_data, layout.expert * layout.expert_tensor, network, stack)
-    layers = stage_layers(a, layout)[0]
+    buckets = np.maximum(1.0, stage_layers(a, layout)[0])
 
     def both(nbytes: Num) -> Num:
         """Seconds of one collective of shared and of expert weights, layer by layer."""
-        buckets = np.maximum(1.0, layers)
         dense_time = comm.all_gather(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
         sparse_time = np.where(layout.expert_data > 1, comm.all_gather(sparse * nbytes, few), 0.0)
         return dense_time + (sparse_time if a.experts is not None else 0.0)
 
     scatter = both(stack.communication_gradient_bytes)
     gather = both(work.activation_bytes)
-    at_end = np.maximum(0.0, scatter - stack.data_overlap * backward) + np.maximum(
-        0.0, gather - stack.data_overlap * forward
+    between = np.where(
+        replicas > shard, comm.all_reduce(dense / shard * stack.communication_gradient_bytes, copies), 0.0
     )
+    # Interleaved chunks finish their last backward one after another: the first can be reduced while others compute.
+    in_flight = np.minimum(layout.gradient_accumulation, layout.pipeline)
+    window = np.maximum(1.0, in_flight * (1 - 1 / layout.virtual_pipeline)) * stack.data_overlap
+    at_end = np.maximum(0.0, scatter + between - window * backward) + np.maximum(0.0, gather - window * forward)
 
     def exposed(transfer: Num, compute: Num) -> Num:
         return np.maximum(transfer - stack.gather_overlap * compute, 0.15 * np.minimum(transfer, compute))
 
     sharded = layout.gradient_accumulation * (exposed(gather, forward) + exposed(gather + scatter, backward))
+    sharded = sharded + np.maximum(0.0, between - stack.data_overlap * backward)
     time = np.where(np.asarray(layout.sharding) >= 3, sharded, at_end)
     return np.where(replicas > 1, time, 0.0)
 
@@ -269,7 +273,7 @@ def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout)
     Source: SimuMax 1.2 optimizer model (read and write of moments and master copy, gradient and 16-bit copy).
     """
     dense, sparse = weights_of_rank(a, layout)
-    split = np.where(np.asarray(layout.sharding) >= 1, layout.data * layout.context, 1.0)
+    split = np.where(np.asarray(layout.sharding) >= 1, layout.shard_size, 1.0)
     split_sparse = np.where(np.asarray(layout.sharding) >= 1, layout.expert_data, 1.0)
     updated = dense / split + sparse / split_sparse
     on_device = OPTIMIZER_TRAFFIC / (chip.memory_bandwidth * stack.memory_efficiency)
@@ -310,16 +314,18 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     mean_stage = ((a.layers + a.multi_token_prediction) * layer.seconds + head.seconds) / layout.pipeline
     bubble = (layout.pipeline - 1) / layout.virtual_pipeline * mean_stage
     handed = tokens_of_rank(layout, work) * a.hidden_size * work.activation_bytes
-    handed = handed / np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
+    handed = handed / layout.tensor  # each tensor rank sends its share, gathered again over the fast links
     stride = layout.tensor * layout.context * layout.data
     hop = comm.send(handed, stride, network, stack) * stack.pipeline_exposed
     hops = np.where(layout.pipeline > 1, 2 * micro * layout.virtual_pipeline * hop, 0.0)
     again = recomputed_share(layout, stack)
     data = data_exchange(a, network, stack, layout, work, stage / (3 + again), stage * (2 + again) / (3 + again))
     update = optimizer_seconds(a, chip, stack, layout)
+    dense, sparse = weights_of_rank(a, layout)
+    accumulate = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * stack.memory_efficiency)
     terms = (
         through(layer.compute, head.compute),
-        through(layer.memory, head.memory),
+        through(layer.memory, head.memory) + micro * accumulate,
         through(layer.tensor, 0.0),
         bubble + hops,
         data,

@@ -1,0 +1,1 @@
+"""Published measurements: how their words are read, and what costsim predicts for them."""
