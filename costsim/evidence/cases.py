@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -14,7 +15,7 @@ from costsim.inputs.accelerator import Accelerator, Precision, load_accelerator
 from costsim.inputs.cluster import MATMUL_BYTES
 from costsim.inputs.stack import StackFile, load_stack
 from costsim.training.architecture import Architecture
-from costsim.training.device import Chip, Network, Workload
+from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.layout import RECOMPUTE, SHARDING
 from costsim.training.search import Space
 
@@ -48,6 +49,7 @@ class Case:
         space: what the search may vary and what the row fixes.
         batch_known: whether the row prints its batch.
         has_layout: whether the row prints how the model is split.
+        changes: constants of the stack that the row says are otherwise, such as an overlap that is off.
         evaluation: share of an evaluation pass in a measured step.
         assumed: what was taken for granted, in words.
     """
@@ -65,8 +67,14 @@ class Case:
     space: Space
     batch_known: bool
     has_layout: bool
+    changes: Mapping[str, float]
     evaluation: float
     assumed: tuple[str, ...]
+
+    def constants(self) -> Stack:
+        """The stack's priors, with what the row says is otherwise."""
+        plain = stack_file(self.stack).constants(self.experts, self.accelerator.generation)
+        return replace(plain, **self.changes)
 
     @property
     def experts(self) -> bool:
@@ -173,9 +181,24 @@ def case(row: Row) -> Case:
         space=stack.space(fixed),
         batch_known=batch is not None,
         has_layout=number(row, "tp") is not None,
+        changes=changes(row),
         evaluation=EVALUATION if words.includes_evaluation(row) else 0.0,
         assumed=tuple(assumed),
     )
+
+
+def changes(row: Row) -> dict[str, float]:
+    """Constants of the stack that the row's words override."""
+    if words.overlap_off(row):
+        return {"tensor_overlap": 0.0, "data_overlap": 0.0, "expert_overlap": 0.0}
+    if words.tensor_overlap_on(row):
+        return {"tensor_overlap": TENSOR_HIDDEN}
+    return {"tensor_overlap": 0.0} if "vanilla tp" in words.text(row, "note") else {}
+
+
+TENSOR_HIDDEN = 0.6
+"""Share of tensor-parallel communication that pipelined products hide where it is switched on (Megatron user buffers,
+asynchronous tensor parallelism); the prior of the stacks that have it on."""
 
 
 def chip(file: Accelerator, precision: str, row: Row) -> Chip:

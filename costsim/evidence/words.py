@@ -63,7 +63,7 @@ _BY_WORD: tuple[tuple[str, str], ...] = (
     (r"llmq", "llmq"),
     (r"llm\.c\b|c\+\+", "native"),
     (r"nanochat|nanogpt|modded|picotron|lit-?gpt|nanotron|ddp", "single-node"),
-    (r"flash-?attention training", "flash-scripts"),
+    (r"flash-?attention training", "single-node"),
     (r"composer|foundry|mosaic", "fsdp"),
     (r"torchtitan|fms-fsdp|fsdp2|torch\.compile|olmo-core", "torchtitan"),
     (r"internevo|internlm", "internevo"),
@@ -107,8 +107,6 @@ def stack(row: Row, kind: str, vendor: str, accelerators: float) -> str:
     if found == "megatron":
         return "megatron-2021" if year(row) < MEGATRON_CORE_SINCE else "megatron-core"
     if found == "torchtitan" and re.search(r"\beager\b", text(row, "note", "precision_detail")):
-        return "fsdp-eager"
-    if found == "flash-scripts":
         return "fsdp-eager"
     if found:
         return found
