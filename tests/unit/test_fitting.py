@@ -104,10 +104,13 @@ def test_attention_priors_contain_the_fit(name):
 def test_collectives_of_hardware_files_are_the_fits(name):
     prior = hardware(name)["kernels"]["collectives"]
     for op in ("all_reduce", "all_gather", "reduce_scatter", "all_to_all"):
-        fit = FITTED[name]["collectives"][op][f"ranks_{prior['ranks']}"]
-        for key in ("alpha", "bus_bandwidth"):
+        fits = FITTED[name]["collectives"][op]
+        many, pair = fits[f"ranks_{prior['ranks']}"], fits["ranks_2"]
+        said = {"alpha": many["alpha"], "bus_bandwidth": many["bus_bandwidth"]}
+        said |= {"pair_alpha": pair["alpha"], "pair_bandwidth": pair["bus_bandwidth"]}
+        for key, value in said.items():
             low, high = bounds(prior[op][key])
-            assert low <= figure(fit[key]) <= high, (op, key)
+            assert low <= figure(value) <= high, (op, key)
 
 
 @pytest.mark.parametrize(("gpu", "dtype"), PUBLISHED_ERROR)
