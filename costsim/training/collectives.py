@@ -34,6 +34,7 @@ class Group:
         exchange_link: the same where every rank sends to every other.
         cards: bytes/s of the network cards that the group owns in a domain.
         hop: seconds of one hop between domains.
+        levels: log₂ of the domains: such hops of a tree.
         ring_hops: such hops of an all-gather or reduce-scatter.
         steps: hops inside a torus, 1 elsewhere.
         network: the links.
@@ -46,6 +47,7 @@ class Group:
     exchange_link: Num
     cards: Num
     hop: Num
+    levels: Num
     ring_hops: Num
     steps: Num
     network: Network
@@ -114,7 +116,7 @@ def group(size: Num, stride: Num, network: Network, stack: Stack) -> Group:
     """
     local = np.minimum(np.maximum(np.floor(network.scale_up_domain / stride), 1.0), size)
     domains = np.ceil(size / local)
-    hops = np.log2(domains)
+    levels = hops = np.log2(domains)
     if np.any(stack.ring_latency):
         hops = hops + (domains - 1) * stack.ring_latency
     link = exchange = network.scale_up_bandwidth
@@ -131,7 +133,8 @@ def group(size: Num, stride: Num, network: Network, stack: Stack) -> Group:
         exchange = link * np.minimum(1.0, 4 / (along * extent))
         steps = np.maximum(1.0, extent * along / network.axis_links)
     cards = local * (network.scale_out_bandwidth * stack.scale_out_efficiency)
-    return Group(size, local, domains, link, exchange, cards, network.scale_out_latency, hops, steps, network)
+    hop = network.scale_out_latency
+    return Group(size, local, domains, link, exchange, cards, hop, levels, hops, steps, network)
 
 
 def all_gather(nbytes: Num, ranks: Group) -> Num:
@@ -155,20 +158,20 @@ def all_reduce(nbytes: Num, ranks: Group) -> Num:
     """
     link, latency = ranks.inside(ranks.network.all_reduce, ranks.link, phases=2.0)
     slower = np.maximum((1 - 1 / ranks.local) / link, (1 - 1 / ranks.domains) / ranks.cards)
-    fixed = np.where(ranks.size > 1, latency + 2 * ranks.hop * np.log2(ranks.domains), 0.0)
+    fixed = np.where(ranks.size > 1, latency + 2 * ranks.levels * ranks.hop, 0.0)
     return 2 * nbytes * slower + fixed
 
 
 def exchange(nbytes: Num, ranks: Group) -> Num:
     """Seconds for every rank to send an equal part of its ``nbytes`` to every other (all-to-all).
 
-    Of each rank's buffer 1 − 1/n leaves it, over the links at the rate that the topology's bisection allows, and
-    1 − 1/d of it leaves the domain, over the rank's own card.
+    Of each rank's buffer (g−1)/n goes to the others of its domain, over the links at the rate that the topology's
+    bisection allows, and 1 − 1/d leaves the domain, over the rank's share of the cards.
     """
     link, latency = ranks.inside(ranks.network.all_to_all, ranks.exchange_link)
-    slower = np.maximum(ranks.share / link, ranks.local * (1 - 1 / ranks.domains) / ranks.cards)
-    hops = ranks.hop * np.log2(ranks.domains)
-    return nbytes * slower + np.where(ranks.size > 1, latency + hops, 0.0)
+    inner, outer = (ranks.local - 1) / ranks.size, 1 - 1 / ranks.domains
+    slower = np.maximum(inner / link, outer * ranks.local / ranks.cards)
+    return nbytes * slower + np.where(ranks.size > 1, latency + ranks.levels * ranks.hop, 0.0)
 
 
 def send(nbytes: Num, stride: Num, network: Network, stack: Stack) -> Num:
