@@ -1,1 +1,1 @@
-"""Constants fitted to measurements, by scripts that anyone can run again."""
+"""Constants fitted to published measurements; what ships in data files is what these functions produce."""

@@ -10,6 +10,7 @@ Sources: 1F1B and interleaving: Narayanan et al. 2021, §2.2; sequence paralleli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,13 +149,15 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
 def tensor_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload) -> Num:
     """Exposed seconds of a layer's tensor-parallel collectives, forward and backward (Narayanan 2021, §3.2).
 
-    Two all-reduces of the activations each way, or the same volume as all-gather and reduce-scatter. A sparse
-    feed-forward block has none of its own: its tokens are dispatched straight from the split sequence.
+    Two all-reduces of the activations each way, or an all-gather and a reduce-scatter for each where the sequence is
+    split. A sparse feed-forward block has none of its own: its tokens are dispatched straight from the split sequence.
     """
     ranks = comm.group(layout.tensor, 1.0, network, stack)
     nbytes = tokens_of_rank(layout, work) * a.hidden_size * work.activation_bytes
     blocks = 1 + 1 - moe_layers(a) / a.layers
-    return np.where(layout.tensor > 1, 2 * blocks * comm.all_reduce(nbytes, ranks) * (1 - stack.tensor_overlap), 0.0)
+    split = comm.all_gather(nbytes, ranks) + comm.reduce_scatter(nbytes, ranks)
+    once = np.where(np.asarray(layout.sequence_parallel) > 0, split, comm.all_reduce(nbytes, ranks))
+    return np.where(layout.tensor > 1, 2 * blocks * once * (1 - stack.tensor_overlap), 0.0)
 
 
 def expert_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload) -> Num:
@@ -225,14 +228,14 @@ def data_exchange(
     few = comm.group(layout.expert_data, layout.expert * layout.expert_tensor, network, stack)
     buckets = np.maximum(1.0, stage_layers(a, layout)[0])
 
-    def both(nbytes: Num) -> Num:
+    def both(collective: Callable[[Num, comm.Group], Num], nbytes: Num) -> Num:
         """Seconds of one collective of shared and of expert weights, layer by layer."""
-        dense_time = comm.all_gather(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
-        sparse_time = np.where(layout.expert_data > 1, comm.all_gather(sparse * nbytes, few), 0.0)
+        dense_time = collective(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
+        sparse_time = np.where(layout.expert_data > 1, collective(sparse * nbytes, few), 0.0)
         return dense_time + (sparse_time if a.experts is not None else 0.0)
 
-    scatter = both(stack.communication_gradient_bytes)
-    gather = both(work.activation_bytes)
+    scatter = both(comm.reduce_scatter, stack.communication_gradient_bytes)
+    gather = both(comm.all_gather, work.activation_bytes)
     between = np.where(
         replicas > shard, comm.all_reduce(dense / shard * stack.communication_gradient_bytes, copies), 0.0
     )

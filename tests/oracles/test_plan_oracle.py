@@ -83,9 +83,17 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         latency = 7 * c["link_latency"] + ((domains - 1) * s["ring_latency"] + math.log2(domains)) * c["hop"]
         return (ranks - 1) / ranks * nbytes / bandwidth + latency, latency
 
+    def reduce(nbytes: float, ranks: int) -> float:  # hierarchical: links inside, trees over the cards between domains
+        local = min(c["domain"], ranks)
+        domains = math.ceil(ranks / local)
+        inside = 2 * (local - 1) / local * nbytes / (c["link"] * s["scale_up_efficiency"])
+        between = 2 * (domains - 1) / domains * nbytes / (local * c["card"] * s["scale_out_efficiency"])
+        return max(inside, between) + 2 * 7 * c["link_latency"] + 2 * math.log2(domains) * c["hop"]
+
     tensor = 0.0
-    if t > 1:
-        one_way = 2 * 2 * gather(rows * h * 2, t, 1)[0]  # two all-reduces, each twice an all-gather
+    if t > 1:  # two all-reduces, or a gather and a scatter for each
+        nbytes = rows * h * 2
+        one_way = 2 * (2 * gather(nbytes, t, 1)[0] if layout["sequence_parallel"] else reduce(nbytes, t))
         tensor = passes * one_way * (1 - s["tensor_overlap"])
     context = 0.0
     if cp > 1:
