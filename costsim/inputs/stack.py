@@ -99,6 +99,7 @@ class StackFile(Strict):
     grouped_matmul: PositiveNumber
     expert_imbalance: PositiveNumber
     accumulate_bytes: PlainNumber
+    accumulate_fused: Flag
     host_seconds: Seconds
     host_tensor_growth: PlainNumber
     tensor_overlap: Fraction

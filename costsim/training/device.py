@@ -118,6 +118,7 @@ class Stack:
         elementwise: multiplier on the element-wise traffic of a layer (fusion below 1).
         logits_bytes: memory traffic of the cross-entropy, bytes per token and vocabulary entry.
         accumulate_bytes: traffic to add the gradient of a micro-batch to the accumulated one, bytes per parameter.
+        accumulate_fused: 1 where the product that makes the gradient adds it too, so that its compute hides the traffic.
         host_seconds: time the host needs to launch one pass of one layer.
         host_tensor_growth: relative growth of ``host_seconds`` at tensor parallelism of 8.
         tensor_overlap: share of tensor-parallel communication hidden behind compute.
@@ -155,6 +156,7 @@ class Stack:
     elementwise: Num
     logits_bytes: Num
     accumulate_bytes: Num
+    accumulate_fused: Num
     host_seconds: Num
     host_tensor_growth: Num
     tensor_overlap: Num

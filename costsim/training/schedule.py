@@ -288,6 +288,22 @@ def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout)
 OPTIMIZER_TRAFFIC = 26.0
 
 
+def accumulation(a: Architecture, chip: Chip, stack: Stack, layout: Layout, products: Num) -> Num:
+    """Seconds to add a micro-batch's gradients to the sum; only what their products do not hide where they are fused.
+
+    Args:
+        a: the shape.
+        chip: its memory.
+        stack: bytes, and whether the addition is fused.
+        layout: the split.
+        products: seconds of the products that make the gradients, of the heaviest stage.
+    """
+    dense, sparse = weights_of_rank(a, layout)
+    traffic = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * chip.matmul_memory_efficiency)
+    fused = kernels.smooth_max(products, traffic) - products
+    return np.where(np.asarray(stack.accumulate_fused) > 0, fused, traffic)
+
+
 def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload) -> Step:
     """Exposed seconds of one optimizer step.
 
@@ -324,8 +340,7 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     again = recomputed_share(layout, stack)
     data = data_exchange(a, network, stack, layout, work, stage / (3 + again), stage * (2 + again) / (3 + again))
     update = optimizer_seconds(a, chip, stack, layout)
-    dense, sparse = weights_of_rank(a, layout)
-    accumulate = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * stack.memory_efficiency)
+    accumulate = accumulation(a, chip, stack, layout, layers * layer.compute / 3)
     terms = (
         through(layer.compute, head.compute),
         through(layer.memory, head.memory) + micro * accumulate,
