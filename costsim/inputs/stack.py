@@ -101,6 +101,7 @@ class StackFile(Strict):
     accumulate_bytes: PlainNumber
     accumulate_fused: Flag
     host_seconds: Seconds
+    host_experts: PositiveNumber
     host_tensor_growth: PlainNumber
     tensor_overlap: Fraction
     data_overlap: Fraction

@@ -28,6 +28,7 @@ HANDLES: Mapping[str, str] = MappingProxyType(
         "tensor": "exposed share of tensor-parallel communication",
         "network": "share of the network cards' bandwidth",
         "experts": "rate of grouped expert products",
+        "launches": "host time of a layer with experts over that of a dense one",
         "dispatch": "exposed share of the experts' exchange",
         "data": "share of the backward pass that cannot hide gradient communication",
         "pipeline": "exposed share of hand-over between stages",
@@ -36,7 +37,7 @@ HANDLES: Mapping[str, str] = MappingProxyType(
 
 _CAPPED = {"attention": ("attention_efficiency", 0.9), "memory": ("memory_efficiency", 0.9),
            "network": ("scale_out_efficiency", 0.97)}  # fmt: skip
-_PLAIN = {"matmul": "matmul", "host": "host_seconds", "experts": "grouped_matmul"}
+_PLAIN = {"matmul": "matmul", "host": "host_seconds", "experts": "grouped_matmul", "launches": "host_experts"}
 _EXPOSED = {"tensor": "tensor_overlap", "dispatch": "expert_overlap", "data": "data_overlap"}
 
 

@@ -120,6 +120,7 @@ class Stack:
         accumulate_bytes: traffic to add the gradient of a micro-batch to the accumulated one, bytes per parameter.
         accumulate_fused: 1 where the product that makes the gradient adds it too, so that its compute hides the traffic.
         host_seconds: time the host needs to launch one pass of one layer.
+        host_experts: host time of a layer with experts over that of a dense one: it launches more kernels.
         host_tensor_growth: relative growth of ``host_seconds`` at tensor parallelism of 8.
         tensor_overlap: share of tensor-parallel communication hidden behind compute.
         data_overlap: share of the backward pass that can hide gradient communication.
@@ -158,6 +159,7 @@ class Stack:
     accumulate_bytes: Num
     accumulate_fused: Num
     host_seconds: Num
+    host_experts: Num
     host_tensor_growth: Num
     tensor_overlap: Num
     data_overlap: Num

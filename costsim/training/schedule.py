@@ -133,7 +133,8 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
     device = compute + memory
     repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share, 0.0)
     passes = 2 + repeated
-    host = passes * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
+    launches = 1 + (stack.host_experts - 1) * moe_layers(a) / a.layers
+    host = passes * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
     high = np.maximum(device, host)
     waiting = high * ((device / high) ** HOST_ORDER + (host / high) ** HOST_ORDER) ** (1 / HOST_ORDER) - device
     return Pass(
