@@ -95,6 +95,7 @@ class StackFile(Strict):
     unfused_attention: Flag
     memory_efficiency: PositiveFraction
     elementwise: PositiveNumber
+    permute_bytes: PlainNumber
     logits_bytes: PlainNumber
     grouped_matmul: PositiveNumber
     expert_imbalance: PositiveNumber

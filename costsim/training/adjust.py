@@ -23,7 +23,7 @@ HANDLES: Mapping[str, str] = MappingProxyType(
     {
         "matmul": "rate of matrix products",
         "attention": "rate of the attention core",
-        "memory": "share of memory bandwidth in element-wise passes",
+        "memory": "rate of element-wise passes, by how well they are fused",
         "host": "host time of a layer",
         "tensor": "exposed share of tensor-parallel communication",
         "network": "share of the network cards' bandwidth",
@@ -35,8 +35,7 @@ HANDLES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_CAPPED = {"attention": ("attention_efficiency", 0.9), "memory": ("memory_efficiency", 0.9),
-           "network": ("scale_out_efficiency", 0.97)}  # fmt: skip
+_CAPPED = {"attention": ("attention_efficiency", 0.9), "network": ("scale_out_efficiency", 0.97)}  # fmt: skip
 _PLAIN = {"matmul": "matmul", "host": "host_seconds", "experts": "grouped_matmul", "launches": "host_experts"}
 _EXPOSED = {"tensor": "tensor_overlap", "dispatch": "expert_overlap", "data": "data_overlap"}
 
@@ -60,6 +59,8 @@ def adjusted(stack: Stack, by: Adjustment) -> Stack:
         elif handle in _EXPOSED:
             name = _EXPOSED[handle]
             changed[name] = 1 - np.minimum((1 - getattr(stack, name)) * factor, 1.0)
+        elif handle == "memory":
+            changed["elementwise"] = stack.elementwise / factor
         elif handle == "pipeline":
             changed["pipeline_exposed"] = np.minimum(stack.pipeline_exposed * factor, 1.0)
     return replace(stack, **changed)

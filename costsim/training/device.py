@@ -116,6 +116,7 @@ class Stack:
         unfused_attention: 1 where scores are written to memory (before flash attention), else 0.
         memory_efficiency: share of the memory bandwidth reached by element-wise kernels and the optimizer.
         elementwise: multiplier on the element-wise traffic of a layer (fusion below 1).
+        permute_bytes: forward traffic to dispatch, weigh and combine a token, bytes per hidden element and active expert.
         logits_bytes: memory traffic of the cross-entropy, bytes per token and vocabulary entry.
         accumulate_bytes: traffic to add the gradient of a micro-batch to the accumulated one, bytes per parameter.
         accumulate_fused: 1 where the product that makes the gradient adds it too, so that its compute hides the traffic.
@@ -155,6 +156,7 @@ class Stack:
     unfused_attention: Num
     memory_efficiency: Num
     elementwise: Num
+    permute_bytes: Num
     logits_bytes: Num
     accumulate_bytes: Num
     accumulate_fused: Num
