@@ -260,6 +260,8 @@ def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devic
         fixed["micro_batch"] = micro * (fixed.get("tensor", 1.0) if per_chip else 1.0)
     if words.sequence_ranks(row) and "tensor" not in fixed:
         fixed |= {"context": devices, "tensor": 1.0, "pipeline": 1.0, "expert": 1.0}
+    if words.context_off(row):
+        fixed["context"] = 1.0
     group = words.shard_group(row)
     if group and group < devices:
         fixed["shard_ranks"] = group

@@ -164,6 +164,11 @@ def slices(row: Row) -> float | None:
     return float(found[1]) if found else None
 
 
+def context_off(row: Row) -> bool:
+    """Whether the text says that sequences are not split over context ranks."""
+    return "without cp" in text(row, "note")
+
+
 def sequence_ranks(row: Row) -> bool:
     """Whether all devices share each sequence (Ulysses and its kin)."""
     return bool(re.search(r"ulysses|alst", text(row, "framework", "sharding")))
