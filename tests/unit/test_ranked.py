@@ -15,7 +15,7 @@ from costsim import plan, search_layouts
 from costsim.errors import InputError
 from costsim.render import ranking
 from costsim.render.text import Screen, width
-from costsim.training.search import AXES
+from costsim.training.enumeration import AXES
 
 RUN = "bloom-176b"
 By = Literal["time", "cost"]

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from training_cases import CHIP, LLAMA_8B, LLAMA_70B, NETWORK, STACK, layout, stack
 
-from costsim.training import search
+from costsim.training import enumeration, search
 from costsim.training.architecture import Architecture, Experts
 from costsim.training.device import Workload
 from costsim.training.memory import fits
 from costsim.training.schedule import step
 
 WORK = Workload(4096.0, 256.0)
-MEGATRON = search.Space(True, True, True, [1], [0, 1, 2], True, {})
+MEGATRON = enumeration.Space(True, True, True, [1], [0, 1, 2], True, {})
 
 
 def candidates(a, accelerators, space=MEGATRON, work=WORK):
     batch = float(work.global_batch_sequences)
-    return search.enumerate_layouts(a, accelerators, 8.0, float(work.sequence_length), batch, space)
+    return enumeration.enumerate_layouts(a, accelerators, 8.0, float(work.sequence_length), batch, space)
 
 
 def test_every_candidate_uses_the_whole_cluster_and_the_whole_batch():
@@ -34,7 +34,7 @@ def test_every_candidate_uses_the_whole_cluster_and_the_whole_batch():
 def test_enumeration_equals_brute_force():
     # Only tensor, pipeline and micro-batch vary here, so that loops by hand stay short.
     fixed = {"virtual_pipeline": 1.0, "context": 1.0, "recompute": 0.0, "expert": 1.0}
-    space = search.Space(True, True, True, [1], [0], True, fixed)
+    space = enumeration.Space(True, True, True, [1], [0], True, fixed)
     found = candidates(LLAMA_70B, 32, space)
     got = {
         (float(t), float(p), float(m))
@@ -67,7 +67,7 @@ def test_the_best_is_the_fastest_that_fits():
 
 
 def test_given_keys_are_kept():
-    space = search.Space(False, False, False, [1], [0], False, {"tensor": 4.0, "pipeline": 2.0, "recompute": 2.0})
+    space = enumeration.Space(False, False, False, [1], [0], False, {"tensor": 4.0, "pipeline": 2.0, "recompute": 2.0})
     found = candidates(LLAMA_8B, 64, space)
     assert set(found.layouts.tensor) == {4.0}
     assert set(found.layouts.pipeline) == {2.0}
@@ -115,7 +115,7 @@ def test_chunks_do_not_change_the_ranking(monkeypatch):
 
 
 def test_a_stack_without_tensor_parallelism_gets_none():
-    space = search.Space(False, False, False, [3], [0, 2], False, {})
+    space = enumeration.Space(False, False, False, [3], [0, 2], False, {})
     found = candidates(LLAMA_8B, 64, space)
     assert set(found.layouts.tensor) == {1.0}
     assert set(found.layouts.sharding) == {3.0}
