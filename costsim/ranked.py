@@ -147,18 +147,22 @@ class _Search:
         main = self.case.training.main_phase
         return evaluate(self.case, [*self.phases[:main], layout, *self.phases[main + 1 :]]).values
 
-    def figures(self, layout: Layout) -> dict[str, Any]:
-        """The layout in words, and the figures of a plan with it."""
-        values = self.values(layout)
+    def figures(self, layouts: Layout) -> list[dict[str, Any]]:
+        """Layouts, as arrays of shape ``(n,)``, in words, each with the figures of a plan with it."""
+        values = self.values(layouts)
         if self.case.training.mfu is None:
-            values["step.step_seconds_p90"] = self.p90(stacked(layout), np.atleast_1d(values["step.step_seconds"]))[0]
-        found = {name: float(values[path]) for name, path in FIGURES.items() if path in values}
-        return {"layout": layout.described(), **found}
+            values["step.step_seconds_p90"] = self.p90(layouts, np.asarray(values["step.step_seconds"]))
+        count = np.size(layouts.tensor)
+        found = {name: np.broadcast_to(values[path], count) for name, path in FIGURES.items() if path in values}
+        return [
+            {"layout": layouts.at(i).described(), **{name: float(value[i]) for name, value in found.items()}}
+            for i in range(count)
+        ]
 
     def rows(self, top: int) -> list[dict[str, Any]]:
         """The best."""
-        best = (self.layouts.at(int(index)) for index in self.order[:top])
-        return [{"rank": place, **self.figures(layout)} for place, layout in enumerate(best, 1)]
+        best = self.figures(self.layouts.at(self.order[:top]))
+        return [{"rank": place, **row} for place, row in enumerate(best, 1)]
 
     def placed(self, layout: Layout) -> dict[str, Any]:
         """The figures of a layout, whether it is one of those ranked, and the place that it has or would have."""
@@ -166,7 +170,7 @@ class _Search:
         same = np.logical_and.reduce([column == value for column, value in columns])[self.order]
         considered = bool(same.any())
         before = int(np.argmax(same)) if considered else self._better(stacked(layout))
-        return {"rank": before + 1, "considered": considered, **self.figures(layout)}
+        return {"rank": before + 1, "considered": considered, **self.figures(stacked(layout))[0]}
 
     def _better(self, layout: Layout) -> int:
         """How many of those ranked stand before a layout that is not one of them."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FEWEST_TOKENS = 4096  # of a context rank: shorter pieces of a sequence are not worth their exchanges
 MOST_STAGES, MOST_CHUNKS, MOST_TENSOR, MOST_CONTEXT, MOST_EXPERT, MOST_MICRO_BATCH = 64, 12, 16, 16, 256, 64
+POD = 256  # accelerators of a domain that is no node or rack: groups of ranks are parts of a torus, of any size
 AXES = (
     "tensor",
     "pipeline",
@@ -152,16 +153,19 @@ def options(a: Architecture, accelerators: int, domain: float, batch: float, spa
     """Values to try for each key, before the rules that join them.
 
     Tensor ranks stay within a scale-up domain: their collectives are on the critical path of every layer (Narayanan et
-    al. 2021, section 3.2). Stages are those that divide the layers, or the layers and the two ends (Llama 3 405B: 126
-    and 2 on 16 stages), and powers of two; chunks are the divisors of a stage's layers.
+    al. 2021, section 3.2). They are powers of two, and divisors of the heads that fill a domain or a part of a pod
+    (PaLM: 48 heads on 12 ranks). Stages are those that divide the layers, or the layers and the two ends (Llama 3 405B:
+    126 and 2 on 16 stages), and powers of two; chunks are the divisors of a stage's layers.
     """
     sparse = a.experts.routed if a.experts is not None else 1
     layers = a.layers + a.multi_token_prediction
     ends = {*divisors(a.layers, MOST_STAGES), *divisors(a.layers + 2, MOST_STAGES), *powers(MOST_STAGES)}
     stages = sorted(p for p in ends if p <= accelerators) if space.pipeline else [1.0]
     chunks = {d for p in stages if p > 1 for d in divisors(int(np.ceil(layers / p)), MOST_CHUNKS)}
+    wide = min(domain, MOST_TENSOR, a.heads)
+    tensor = {*powers(wide), *(d for d in divisors(a.heads, wide) if domain % d == 0 or domain >= POD)}
     found: dict[str, list[float]] = {
-        "tensor": powers(min(domain, MOST_TENSOR, a.heads)) if space.tensor else [1.0],
+        "tensor": sorted(tensor) if space.tensor else [1.0],
         "pipeline": stages,
         "virtual_pipeline": sorted({1.0, *chunks}),
         "context": powers(MOST_CONTEXT) if space.context else [1.0],
@@ -278,11 +282,14 @@ def _expert_rules(s: _Survey) -> Broken:
 
 
 def _batch_rules(s: _Survey) -> Broken:
+    """Of the batch; Megatron's interleaved schedule takes micro-batches in groups of as many as there are stages."""
     made, count = s.made, np.asarray(s.made.gradient_accumulation)
     idle = (np.asarray(made.pipeline) > 1) & (count < made.pipeline) & (count < s.batch / np.maximum(1.0, made.data))
+    ragged = (np.asarray(made.virtual_pipeline) > 1) & (count % made.pipeline != 0)
     return {
         "batch does not divide over replicas and micro-batches": (count < 1) | (count % 1 != 0),
         "fewer micro-batches than stages": idle,
+        "micro-batches are no multiple of the stages, as chunks need": ragged & ("virtual_pipeline" not in s.fixed),
     }
 
 
