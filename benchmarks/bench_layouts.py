@@ -31,6 +31,7 @@ from costsim.training.memory import fits
 from costsim.training.schedule import step
 from costsim.training.search import CHUNK, rank
 from costsim.uncertainty.draws import middle
+from costsim.uncertainty.ranges import Num
 
 MODELS = {"dense: llama-3.1-405b": "llama-3.1-405b", "experts: deepseek-v3": "deepseek-v3"}
 CLUSTERS = [2**i for i in range(8, 15)]
@@ -60,11 +61,11 @@ def searched(case: TrainingTerms, accelerators: int, batch: float) -> int:
     return len(candidates)
 
 
-def estimate(case: TrainingTerms, layouts: Layout) -> None:
+def estimate(case: TrainingTerms, layouts: Layout) -> tuple[Num, Num]:
     """Time of a step and chance of fitting in memory."""
     work = case.phases[case.main_phase].work
-    np.asarray(step(case.architecture, case.chip, case.network, case.stack, layouts, work).seconds)
-    np.asarray(fits(case.architecture, case.chip, case.stack, layouts, work))
+    whole = step(case.architecture, case.chip, case.network, case.stack, layouts, work)
+    return whole.seconds, fits(case.architecture, case.chip, case.stack, layouts, work)
 
 
 def together(parts: Sequence[Layout]) -> Layout:
