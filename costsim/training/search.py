@@ -78,10 +78,9 @@ def least_share(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest share of a stage's layers that must be recomputed to fit with ``LIKELY``; 1 where none is enough.
 
-    Whole layers of the heaviest stage, at least one. Peak memory is convex in the share (the fuller end of the
-    pipeline, each end linear), so the chord between no recomputation and a share that fits lies above it: where the
-    chord meets the limit fits as well. From all layers it takes one chord where one end of the pipeline is the fuller
-    throughout, and another where that changes.
+    Whole layers of the heaviest stage, at least one. Peak memory is the greater of two lines in the share, one for each
+    end of the pipeline. The line through no and one recomputed layer meets the limit at or before the answer: where
+    that share does not fit, the other end has become the fuller, and the line from there to all layers is its.
 
     Args:
         a: the model's shape.
@@ -99,17 +98,23 @@ def least_share(
     def peak(share: Num) -> NDArray[np.float64]:
         return np.asarray(memory(a, stack, replace(layout, recompute_share=share), work).peak_bytes)
 
+    def crossing(start: Num, before: Num, end: Num, after: Num) -> NDArray[np.float64]:
+        """Where the line from ``before`` at a share to ``after`` at another meets the limit, in whole layers."""
+        saved = before - after
+        part = start + (end - start) * np.maximum(before - limit, 0.0) / np.where(saved > 0, saved, np.inf)
+        return np.clip(np.ceil(part * layers - ROUNDING), 1.0, layers) / layers
+
     shape = np.broadcast_shapes(np.shape(layout.recompute), np.shape(layers))
-    none, used = np.broadcast_to(peak(np.reshape([0.0, 1.0], (2, *(1 for _ in shape)))), (2, *shape))
-    share = np.ones(shape)
-    while True:
-        saved = np.maximum(none - used, 0.0)
-        part = share * np.maximum(none - limit, 0.0) / np.where(saved > 0, saved, 1.0)
-        whole = np.maximum(1.0, np.ceil(part * layers - ROUNDING)) / layers
-        found = np.where((used <= limit) & (saved > 0), np.minimum(whole, share), share)
-        if not np.any(found < share):
-            return share, used
-        share, used = found, peak(found)
+    one = 1.0 / layers
+    none, first, whole = peak(np.stack([np.zeros(shape), np.broadcast_to(one, shape), np.ones(shape)]))
+    useful = (whole <= limit) & (whole < none)
+    share = np.where(useful, crossing(0.0, none, one, first), 1.0)
+    used = peak(share)
+    short = useful & (used > limit)
+    if np.any(short):
+        share = np.where(short, crossing(share, used, 1.0, whole), share)
+        used = peak(share)
+    return share, used
 
 
 def step_seconds(
