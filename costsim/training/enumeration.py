@@ -122,7 +122,7 @@ class _Survey:
         for key in keys:
             values = np.array(self.axes[key], dtype=float)
             count = np.size(self.made.tensor)
-            each = {name: np.repeat(v, len(values)) for name, v in vars(self.made).items() if np.ndim(v)}
+            each = {name: np.repeat(v, len(values)) for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
             self.made = replace(self.made, **each | {key: np.tile(values, count)})
             self.crossed.append(key)
 
@@ -135,7 +135,7 @@ class _Survey:
             if count:
                 self.refused[reason] = self.refused.get(reason, 0) + count
             legal &= ~broken
-        kept = {name: v[legal] for name, v in vars(self.made).items() if np.ndim(v)}
+        kept = {name: v[legal] for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
         self.made = replace(self.made, **kept)
 
 

@@ -6,7 +6,7 @@ them. Recomputation is crossed with all other keys by broadcasting, so that what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -149,10 +149,23 @@ def rank(
             kept = none | ~(none & (probability >= LIKELY)).any(axis=0)
         seconds = step_seconds(a, chip, network, stack, work, layouts)
         columns = (*vars(layouts).values(), seconds, probability)
-        parts.append([np.broadcast_to(column, kept.shape).T[kept.T] for column in columns])
+        parts.append(_one_by_one(columns, kept))
     *keys, seconds, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
     made = Layout(**dict(zip((f.name for f in fields(Layout)), keys, strict=True)))
     return Ranking(replace(candidates, grid=made), seconds, probability, preferred(probability, seconds))
+
+
+def _one_by_one(columns: Sequence[Num], kept: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """What is kept of arrays that broadcast to ``(m,)`` or ``(r, m)``: the r of the first of m, then of the second."""
+    if kept.ndim == 1:
+        return [np.broadcast_to(column, kept.shape)[kept] for column in columns]
+    where, mode = np.nonzero(kept.T)
+
+    def picked(column: NDArray[np.float64]) -> NDArray[np.float64]:
+        index = where if column.ndim < 2 else (mode, where if column.shape[1] > 1 else 0)
+        return np.asarray(column[index])
+
+    return [picked(np.asarray(column)) for column in columns]
 
 
 def _chunks(grid: Layout) -> Iterator[Layout]:

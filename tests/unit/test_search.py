@@ -265,3 +265,14 @@ def test_heads_that_are_no_power_of_two_are_split_in_a_pod():
     wide = replace(LLAMA_8B, heads=48, kv_heads=48)
     assert 12.0 in enumeration.options(wide, 6144, 4096.0, 2048.0, MEGATRON)["tensor"]
     assert enumeration.options(wide, 6144, 8.0, 2048.0, MEGATRON)["tensor"] == [1.0, 2.0, 4.0, 8.0]
+
+
+@pytest.mark.parametrize("a", [LLAMA_70B, MIXTURE], ids=["dense", "experts"])
+@pytest.mark.parametrize("accelerators", [32, 64, 128, 256])
+def test_twice_the_accelerators_are_no_slower(a, accelerators):
+    """At an equal batch, as long as there are micro-batches left to spread."""
+    small = search.rank(a, CHIP, NETWORK, STACK, WORK, candidates(a, accelerators))
+    large = search.rank(a, CHIP, NETWORK, STACK, WORK, candidates(a, 2 * accelerators))
+    assert small.probability[small.order[0]] >= 0.9
+    assert large.probability[large.order[0]] >= 0.9
+    assert small.seconds[small.order[0]] / 2.1 <= large.seconds[large.order[0]] <= small.seconds[small.order[0]]
