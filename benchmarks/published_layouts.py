@@ -4,7 +4,7 @@
 
 Scenarios that print their layout, one by one; then published measurements with a printed layout, by source. For each:
 
-* place: how many of the layouts that fit the model puts before the one that was run, plus one, of how many;
+* place: where the layout that was run stands among those that fit in the model's eyes, itself included;
 * best/own: the step time of the model's best layout over that of the one that was run, both predicted. 1: the same.
 
 What was run need not be the best: sweeps run every layout on purpose, and a run has reasons that are not its step time.
@@ -57,7 +57,7 @@ class Place:
     Attributes:
         label: of the run.
         rank: its place.
-        fitting: layouts that fit.
+        fitting: layouts that fit, this one included.
         ratio: best step time over its own.
         fits: the probability that the own layout fits.
         own: the layout that was run, in words.
@@ -82,7 +82,7 @@ def placed(label: str, scenario: str | Mapping[str, Any]) -> Place:
     return Place(
         label,
         own["rank"],
-        found["fitting"],
+        found["fitting"] + (not own["considered"]),
         best["step_seconds"] / own["step_seconds"],
         own["fit_probability"],
         ", ".join(layout_words(own["layout"])),

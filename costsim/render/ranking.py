@@ -29,7 +29,7 @@ def render(found: Mapping[str, Any], screen: Screen) -> str:
         [[Span(_HEADER[-1], "label")]],
         *(prose(" · ".join(layout_words(r["layout"])), room - indent) for r in rows),
     ]
-    lines: list[Line] = [[Span(f"{clean(found['scenario'])}: layouts by {found['by']}", "title")], []]
+    lines: list[Line] = [[Span(_title(found), "title")], []]
     for place, (cell, text) in enumerate(zip(table, words, strict=True)):
         if found["own"] and place == len(rows):
             lines += [[], [Span("The scenario's own", "label")]]
@@ -38,6 +38,11 @@ def render(found: Mapping[str, Any], screen: Screen) -> str:
         lines += [[Span(" " * indent), *more] for more in text[len(first) :]]
     lines += [[], *_told(found, room)]
     return page([*lines, [], [Span("costsim layouts", "dim")]], screen)
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    by = "the 90th percentile of the step time" if found["by"] == "p90" else found["by"]
+    return f"{clean(found['scenario'])}: layouts by {by}"
 
 
 def _rows(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -86,5 +91,4 @@ def to_markdown(found: Mapping[str, Any]) -> str:
     rows = [[*_cells(row), ", ".join(layout_words(row["layout"]))] for row in _rows(found)]
     if found["own"]:
         rows[-1][0] = f"own ({rows[-1][0]})"
-    title = f"# {clean(found['scenario'])}: layouts by {found['by']}"
-    return "\n\n".join(["<!-- costsim layouts -->", title, markdown_table(_HEADER, rows)]) + "\n"
+    return "\n\n".join(["<!-- costsim layouts -->", f"# {_title(found)}", markdown_table(_HEADER, rows)]) + "\n"

@@ -162,7 +162,7 @@ def _one_by_one(columns: Sequence[Num], kept: NDArray[np.bool_]) -> list[NDArray
     where, mode = np.nonzero(kept.T)
 
     def picked(column: NDArray[np.float64]) -> NDArray[np.float64]:
-        index = where if column.ndim < 2 else (mode, where if column.shape[1] > 1 else 0)
+        index = where if column.ndim < 2 else (mode, where if column.shape == kept.shape else 0)
         return np.asarray(column[index])
 
     return [picked(np.asarray(column)) for column in columns]

@@ -276,3 +276,11 @@ def test_twice_the_accelerators_are_no_slower(a, accelerators):
     assert small.probability[small.order[0]] >= 0.9
     assert large.probability[large.order[0]] >= 0.9
     assert small.seconds[small.order[0]] / 2.1 <= large.seconds[large.order[0]] <= small.seconds[small.order[0]]
+
+
+@pytest.mark.parametrize("fixed", [{}, {"recompute": 2.0}])
+def test_no_legal_layout_is_an_empty_ranking(fixed):
+    found = candidates(LLAMA_8B, 7, replace(MEGATRON, fixed={"tensor": 4.0, **fixed}))
+    ranking = search.rank(LLAMA_8B, CHIP, NETWORK, STACK, WORK, found)
+    assert len(found) == len(ranking.candidates) == len(ranking.order) == 0
+    assert found.refused
