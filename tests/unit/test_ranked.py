@@ -14,6 +14,7 @@ from processes import Run
 from costsim import plan, search_layouts
 from costsim.errors import InputError
 from costsim.render import ranking
+from costsim.render.sections import layout_words
 from costsim.render.text import Screen, width
 from costsim.training.enumeration import AXES
 
@@ -168,3 +169,25 @@ def test_no_rows_is_refused(inside: Run) -> None:
     done = inside("layouts", RUN, "--top", "0")
     assert done.returncode == 2
     assert "--top" in done.stderr
+
+
+def test_a_share_of_the_layers_is_recomputed_where_it_is_given() -> None:
+    mode = "cluster.layout.recompute=full"
+    whole = plan(RUN, draws=0, overrides=[mode]).to_dict()
+    steps = {
+        share: plan(RUN, draws=0, overrides=[mode, f"cluster.layout.recompute_share={share}"]).to_dict()
+        for share in (0, 0.5, 1)
+    }
+    assert whole["step"] == steps[1]["step"]
+    for section, key, sign in (("step", "step_seconds", 1), ("memory", "activations_bytes", -1)):
+        values = [sign * steps[share][section][key] for share in (0, 0.5, 1)]
+        assert values == sorted(values)
+        assert values[0] < values[1] < values[2]
+    assert steps[0.5]["layout"]["recompute_share"] == 0.5
+    assert layout_words(steps[0.5]["layout"])[-1] == "recompute full in 50 % of the layers"
+    assert layout_words(steps[1]["layout"])[-1] == "recompute full"
+
+
+def test_more_than_all_layers_are_refused() -> None:
+    with pytest.raises(InputError, match="recompute_share"):
+        plan(RUN, overrides=["cluster.layout.recompute_share=1.5"])
