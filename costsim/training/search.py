@@ -6,7 +6,7 @@ them. Recomputation is crossed with all other keys by broadcasting, so that what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.enumeration import Candidates
-from costsim.training.layout import Layout
+from costsim.training.layout import Layout, stacked
 from costsim.training.memory import fit_probability, memory
 from costsim.training.schedule import stage_layers, step
 from costsim.uncertainty.ranges import Num
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FITS = 0.5  # a layout fits when it does with at least this probability: the contract's rule
 LIKELY = 0.9  # a layout is taken for fitting when it fits with this probability, if any does
 LIKELY_SCORE = 1.2815515655446004  # standard normal quantile of LIKELY
-CHUNK = 4096  # layouts evaluated together, before recomputation is crossed: the arrays of one chunk stay in cache
+CHUNK = 8192  # layouts evaluated together, before recomputation is crossed: the arrays of one chunk stay in cache
 ROUNDING = 1e-9  # of a share of layers: less than this over a whole layer is that layer
 
 
@@ -92,29 +92,72 @@ def least_share(
     Returns:
         The share, and the peak memory with it, bytes.
     """
-    limit = chip.memory_bytes * np.exp(-LIKELY_SCORE * stack.memory_spread)
     layers = stage_layers(a, layout)[0]
+    shape = np.broadcast_shapes(np.shape(layout.recompute), np.shape(layers))
+    if not shape:
+        share, used = least_share(a, chip, stack, stacked(layout), work)
+        return share.reshape(()), used.reshape(())
+    limit = chip.memory_bytes * np.exp(-LIKELY_SCORE * stack.memory_spread)
+    ends = np.reshape([0.0, 1.0], (2, *(1 for _ in shape)))
+    none, used = np.array(np.broadcast_to(_peak(a, stack, layout, work, ends), (2, *shape)))
+    share = np.ones(shape)
+    able = np.nonzero((used <= limit) & (used < none))
+    if able[0].size:
+        some = Layout(**{name: _at(v, shape, able) for name, v in vars(layout).items()})
+        share[able], used[able] = _crossing(a, stack, some, work, limit, none[able], used[able])
+    return share, used
 
-    def peak(share: Num) -> NDArray[np.float64]:
-        return np.asarray(memory(a, stack, replace(layout, recompute_share=share), work).peak_bytes)
 
-    def crossing(start: Num, before: Num, end: Num, after: Num) -> NDArray[np.float64]:
+def _crossing(
+    a: Architecture,
+    stack: Stack,
+    layouts: Layout,
+    work: Workload,
+    limit: Num,
+    none: NDArray[np.float64],
+    whole: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The share at which layouts that fit with all of their layers recomputed begin to, and the peak there.
+
+    Args:
+        a: the model's shape.
+        stack: its constants.
+        layouts: arrays of shape ``(n,)``.
+        work: the step.
+        limit: of the peak, bytes.
+        none: the peak with no layer recomputed, more than ``whole``.
+        whole: the peak with all.
+    """
+    layers = stage_layers(a, layouts)[0]
+
+    def meets(start: Num, before: Num, end: Num, after: Num) -> NDArray[np.float64]:
         """Where the line from ``before`` at a share to ``after`` at another meets the limit, in whole layers."""
         saved = before - after
         part = start + (end - start) * np.maximum(before - limit, 0.0) / np.where(saved > 0, saved, np.inf)
         return np.clip(np.ceil(part * layers - ROUNDING), 1.0, layers) / layers
 
-    shape = np.broadcast_shapes(np.shape(layout.recompute), np.shape(layers))
     one = 1.0 / layers
-    none, first, whole = peak(np.stack([np.zeros(shape), np.broadcast_to(one, shape), np.ones(shape)]))
-    useful = (whole <= limit) & (whole < none)
-    share = np.where(useful, crossing(0.0, none, one, first), 1.0)
-    used = peak(share)
-    short = useful & (used > limit)
-    if np.any(short):
-        share = np.where(short, crossing(share, used, 1.0, whole), share)
-        used = peak(share)
+    share = meets(0.0, none, one, _peak(a, stack, layouts, work, one))
+    used = _peak(a, stack, layouts, work, share)
+    if np.any(used > limit):
+        share = np.where(used > limit, meets(share, used, 1.0, whole), share)
+        used = _peak(a, stack, layouts, work, share)
     return share, used
+
+
+def _peak(a: Architecture, stack: Stack, layout: Layout, work: Workload, share: Num) -> NDArray[np.float64]:
+    """Bytes at the peak where a share of the layers is recomputed."""
+    return np.asarray(memory(a, stack, replace(layout, recompute_share=share), work).peak_bytes)
+
+
+def _at(column: Num, shape: tuple[int, ...], index: tuple[NDArray[np.intp], ...]) -> NDArray[np.float64]:
+    """Elements of an array that broadcasts to a shape of one or two axes, each a plain axis or of length 1."""
+    array = np.asarray(column)
+    if not array.ndim:
+        return np.broadcast_to(array, index[0].shape)
+    own = index[-array.ndim :]
+    picked = tuple(i if n == m else 0 for i, n, m in zip(own, array.shape, shape[-array.ndim :], strict=True))
+    return np.asarray(array[picked])
 
 
 def step_seconds(
@@ -149,30 +192,18 @@ def rank(
             kept = none | ~(none & (probability >= LIKELY)).any(axis=0)
         seconds = step_seconds(a, chip, network, stack, work, layouts)
         columns = (*vars(layouts).values(), seconds, probability)
-        parts.append(_one_by_one(columns, kept))
+        one_by_one = np.nonzero(kept.T)[::-1]  # all modes of the first, then of the second
+        parts.append([_at(column, kept.shape, one_by_one) for column in columns])
     *keys, seconds, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
     made = Layout(**dict(zip((f.name for f in fields(Layout)), keys, strict=True)))
     return Ranking(replace(candidates, grid=made), seconds, probability, preferred(probability, seconds))
-
-
-def _one_by_one(columns: Sequence[Num], kept: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """What is kept of arrays that broadcast to ``(m,)`` or ``(r, m)``: the r of the first of m, then of the second."""
-    if kept.ndim == 1:
-        return [np.broadcast_to(column, kept.shape)[kept] for column in columns]
-    where, mode = np.nonzero(kept.T)
-
-    def picked(column: NDArray[np.float64]) -> NDArray[np.float64]:
-        index = where if column.ndim < 2 else (mode, where if column.shape == kept.shape else 0)
-        return np.asarray(column[index])
-
-    return [picked(np.asarray(column)) for column in columns]
 
 
 def _chunks(grid: Layout) -> Iterator[Layout]:
     """The layouts of a grid in pieces of at most ``CHUNK``, each with all of its recomputation."""
     for start in range(0, max(1, np.size(grid.tensor)), CHUNK):
         part = slice(start, start + CHUNK)
-        yield Layout(**{name: v if np.ndim(v) == 2 else np.asarray(v)[part] for name, v in vars(grid).items()})
+        yield Layout(**{name: np.asarray(v)[part] if np.ndim(v) == 1 else v for name, v in vars(grid).items()})
 
 
 def changes(layout: Layout, other: Layout) -> NDArray[np.float64]:
