@@ -119,12 +119,14 @@ class _Survey:
 
     def cross(self, *keys: str) -> None:
         """Combine each layout so far with each value of further keys."""
+        made = {name: v for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
         for key in keys:
-            values = np.array(self.axes[key], dtype=float)
-            count = np.size(self.made.tensor)
-            each = {name: np.repeat(v, len(values)) for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
-            self.made = replace(self.made, **each | {key: np.tile(values, count)})
-            self.crossed.append(key)
+            values, count = np.array(self.axes[key], dtype=float), len(made["tensor"])
+            if len(values) > 1:
+                made = {name: np.repeat(v, len(values)) for name, v in made.items()}
+            made[key] = np.tile(values, count)
+        self.made = replace(self.made, **made)
+        self.crossed += keys
 
     def drop(self, rules: Callable[[_Survey], Broken]) -> None:
         """Leave out what breaks a rule, counted with all the keys that are still to be crossed."""
@@ -135,8 +137,10 @@ class _Survey:
             if count:
                 self.refused[reason] = self.refused.get(reason, 0) + count
             legal &= ~broken
-        kept = {name: v[legal] for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
-        self.made = replace(self.made, **kept)
+        if not legal.all():
+            index = np.flatnonzero(legal)
+            kept = {name: v[index] for name, v in vars(self.made).items() if isinstance(v, np.ndarray)}
+            self.made = replace(self.made, **kept)
 
 
 def powers(limit: float) -> list[float]:

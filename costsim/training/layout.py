@@ -69,7 +69,8 @@ class Layout:
 
     def at(self, index: int | NDArray[np.intp] | NDArray[np.bool_] | slice) -> Layout:
         """The layouts at ``index`` of a layout of arrays; a plain layout of floats for an integer."""
-        picked = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
+        given = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        picked = {name: value[index] if value.ndim else value for name, value in given.items()}
         if isinstance(index, int):
             return Layout(**{name: float(value) for name, value in picked.items()})
         return Layout(**picked)
