@@ -22,8 +22,8 @@ from costsim.inputs.quantity import (
 )
 from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, merge, split_sourced
 from costsim.training.device import Stack
+from costsim.training.enumeration import Space
 from costsim.training.layout import RECOMPUTE, SHARDING
-from costsim.training.search import Space
 from costsim.tree import flatten
 
 MAX_PARENTS = 8

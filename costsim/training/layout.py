@@ -92,7 +92,7 @@ class Layout:
             "recompute": RECOMPUTE[int(self.recompute)],
             "offload": OFFLOAD[int(self.offload)],
             "sequence_parallel": bool(self.sequence_parallel),
-            "recompute_share": round(float(self.recompute_share), 4),
+            "recompute_share": float(self.recompute_share),
         }
 
 

@@ -32,6 +32,13 @@ for _key, _label in LAYOUT_LABELS.items():
         else "given, or chosen by the layout search",
         source="Narayanan et al. 2021, section 3",
     )
+declare(
+    "layout.recompute_share",
+    label="Layers recomputed",
+    unit="fraction",
+    formula="given, or the least share of a stage's layers that fits {accelerator.memory.usable} where it recomputes",
+    source="docs/layouts.md",
+)
 
 _MEMORY = {
     "weights_bytes": ("Weights", "weights of the fullest rank, at {stack.weight_bytes} bytes each unless sharded"),
