@@ -9,14 +9,17 @@ flight, the last one holds the logits; the fuller one is reported.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from costsim.quantities import declare
-from costsim.training.architecture import Architecture, attention_output_width, kv_width, moe_layers, query_width
+from costsim.training.activations import Layer, has, head_bytes, layer
+from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
 from costsim.training.layout import Layout
-from costsim.training.schedule import stage_layers, tokens_of_rank, weights_of_rank
+from costsim.training.schedule import tokens_of_rank
+from costsim.training.stages import Stage, fullest, weights
 from costsim.uncertainty.ranges import Num
 
 
@@ -28,7 +31,8 @@ class Memory:
         weights_bytes: weights, with what a sharded layer gathers.
         gradients_bytes: accumulated gradients.
         optimizer_bytes: master copy and moments.
-        activations_bytes: stored activations and logits, with allocator slack.
+        activations_bytes: stored activations, the layer at work and logits.
+        fragments_bytes: what the allocator holds beyond the tensors.
         overhead_bytes: context, communicators, workspaces.
     """
 
@@ -36,7 +40,13 @@ class Memory:
     gradients_bytes: Num
     optimizer_bytes: Num
     activations_bytes: Num
+    fragments_bytes: Num
     overhead_bytes: Num
+
+    @property
+    def allocated_bytes(self) -> Num:
+        """Tensors alive at the peak."""
+        return self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes
 
     @property
     def peak_bytes(self) -> Num:
@@ -44,76 +54,125 @@ class Memory:
         return sum(vars(self).values(), start=np.float64(0.0))
 
 
-def attention_activation_elements(a: Architecture) -> tuple[float, float]:
-    """Elements stored per token of one attention block: (split by tensor ranks, replicated without sequence split).
+Counter: TypeAlias = Literal["allocated", "reserved", "device"]
 
-    Replicated: input of the norm and of the first projection. Split: queries, keys, values and the core's output; in
-    latent attention the compressed vectors are replicated and the expanded heads split.
+
+def counted(used: Memory, counter: Counter) -> Num:
+    """Bytes that a counter of the framework or the driver would print for this peak.
+
+    Args:
+        used: the terms.
+        counter: ``allocated``: tensors alive (torch's peak allocated, SimuMax). ``reserved``: blocks the allocator
+            holds for them, fragments included (torchtitan's log). ``device``: with the context, communicators and
+            workspaces (nvidia-smi), which is what must fit: `Memory.peak_bytes`.
     """
-    split = query_width(a) + 2.0 * kv_width(a) + attention_output_width(a)
-    latent = a.attention.q_rank + a.attention.kv_rank + a.attention.rope_size if a.attention.kind == "mla" else 0
-    return split, 2.0 * a.hidden_size + 2.0 * latent
+    if counter == "allocated":
+        return used.allocated_bytes
+    return used.allocated_bytes + used.fragments_bytes if counter == "reserved" else used.peak_bytes
 
 
-def ffn_activation_elements(a: Architecture) -> tuple[float, float]:
-    """Elements stored per token of a mean feed-forward block: (split by tensor ranks, replicated).
+def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> tuple[Num, Num, Num]:
+    """Bytes a parameter of a rank takes: (weights, gradients, optimizer), sharded over ``replicas`` as the layout says.
 
-    Dense: input of norm and projection replicated; pre-activations (two with a gate) and their product split. Experts:
-    the same for each active and shared expert, plus the permuted inputs and outputs of each active one.
+    Fully sharded, the master copy is the weight (Rajbhandari et al. 2020, section 3; Zhao et al. 2023, PyTorch FSDP).
     """
-    inner = 3.0 if a.gated_ffn else 2.0
-    share = moe_layers(a) / a.layers
-    split = (1 - share) * inner * a.ffn_size
+    sharding = np.asarray(layout.sharding)
+    low = np.where(np.asarray(stack.low_precision_storage) > 0, np.minimum(1.0, work.matmul_bytes / 2.0), 1.0)
+    weight = np.where(sharding >= 3, 0.0, stack.weight_bytes * low)
+    gradient = stack.gradient_bytes / np.where(sharding >= 2, replicas, 1.0)
+    kept = np.where(np.asarray(layout.offload) > 0, 0.0, stack.optimizer_bytes)
+    return weight, gradient, kept / np.where(sharding >= 1, replicas, 1.0)
+
+
+def live_weights(
+    a: Architecture, stack: Stack, layout: Layout, work: Workload, stage: Stage
+) -> tuple[Num, Num]:
+    """Bytes of (gathered weights, gradients not yet added) while a layer's backward pass runs.
+
+    Fully sharded: embedding and head, the layer and the one fetched ahead of it are whole. Every stack makes the
+    gradient of a layer's weights, and of the head's, before it is added or scattered (``layer_gradient_bytes`` each);
+    of grouped experts that accumulate in place one expert at a time.
+    """
+    w = weights(a)
+    sharded = np.asarray(layout.sharding) >= 3
+    ends = (w.embedding * (stage.in_flight >= layout.pipeline) + (w.head + w.copy) * stage.head) / layout.tensor
+    one = max(w.dense_layer if has(a)[0] else 0.0, w.moe_layer if has(a)[1] else 0.0) / layout.tensor
+    routed: Num = 0.0
+    single: Num = 0.0
     if a.experts is not None:
-        e = a.experts
-        sparse = inner * (e.active * e.ffn_size + e.shared * e.shared_ffn_size) + 2.0 * e.active * a.hidden_size
-        split += share * sparse
-    return split, 2.0 * a.hidden_size
+        routed = w.routed / (layout.expert * layout.expert_tensor)
+        single = np.where(sharded, routed, w.routed / a.experts.routed / layout.expert_tensor)
+    gathered = np.where(sharded, work.activation_bytes * (ends + LAYERS_GATHERED * (one + routed)), 0.0)
+    made = stack.layer_gradient_bytes * (one + single + (w.head + w.copy) * stage.head / layout.tensor)
+    return gathered, made
 
 
-def layer_activation_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Bytes that one layer keeps for one micro-batch until its backward pass."""
-    split, replicated = (
-        x + y for x, y in zip(attention_activation_elements(a), ffn_activation_elements(a), strict=True)
+LAYERS_GATHERED = 2.0  # the layer that runs and the one fetched ahead of it (Zhao et al. 2023, section 3.3.2)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes of one micro-batch on one rank, by kind of layer; None where the model has no such layer."""
+
+    dense: Layer | None
+    sparse: Layer | None
+    head: Num
+
+    @property
+    def working(self) -> Num:
+        """Of the layer whose backward pass needs most."""
+        if self.dense is None or self.sparse is None:
+            only = self.dense or self.sparse
+            return only.working if only is not None else 0.0
+        return np.maximum(self.dense.working, self.sparse.working)
+
+
+def kept(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Kept:
+    """What the layers of each kind and the head need."""
+    rows = tokens_of_rank(layout, work)
+    dense, sparse = has(a)
+    return Kept(
+        layer(a, stack, layout, work, rows, sparse=False) if dense else None,
+        layer(a, stack, layout, work, rows, sparse=True) if sparse else None,
+        head_bytes(a, stack, layout, work, rows),
     )
-    spread = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
-    rows = tokens_of_rank(layout, work)
-    kept = rows * work.activation_bytes * (split / layout.tensor + replicated / spread) * stack.activation_factor
-    scores = 5.0 * rows * work.sequence_length * a.heads / layout.tensor  # bytes: scores, softmax, mask (Korthikanti)
-    unfused = np.asarray(stack.unfused_attention) * scores
-    full = rows * work.activation_bytes * a.hidden_size / spread
-    recompute = np.asarray(layout.recompute)
-    whole = kept + unfused
-    repeated = np.select([recompute >= 2, recompute >= 1], [full, kept * stack.selective_kept], whole)
-    return layout.recompute_share * repeated + (1 - layout.recompute_share) * whole
 
 
-def working_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Bytes of the one layer that is being recomputed, and of the gradient flowing through it."""
-    none = Layout(**{**vars(layout), "recompute": 0.0})
-    live = layer_activation_bytes(a, stack, none, work)
-    flowing = 2.0 * tokens_of_rank(layout, work) * work.activation_bytes * a.hidden_size
-    return np.where(np.asarray(layout.recompute) >= 2, live, 0.0) + flowing
+def stored_bytes(parts: Kept, stage: Stage) -> Num:
+    """Bytes that the layers of a stage keep for all micro-batches in flight."""
+    total: Num = 0.0
+    if parts.dense is not None:
+        total = stage.dense_layers * parts.dense.stored
+    if parts.sparse is not None:
+        total = total + stage.moe_layers * parts.sparse.stored
+    return total * stage.in_flight
 
 
-def stage_activation_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Activations of the fuller pipeline end.
+def stage_terms(
+    a: Architecture, stack: Stack, layout: Layout, work: Workload, stage: Stage, parts: Kept
+) -> tuple[Num, Num, Num, Num]:
+    """Bytes of one rank of a stage: (weights, gradients, optimizer, activations).
 
-    The first stage holds ``min(m, p)`` micro-batches of its layers, times ``1 + (p−1)/(p v)`` when interleaved
-    (Korthikanti 2022, §4.2.3 and Appendix B); the last one holds one, and the logits.
+    Activations peak at the loss or within a layer's backward pass. Where the optimizer's temporary buffers
+    (``update_bytes`` a parameter of the shard) are larger, they count in the activations' place: the update starts when
+    those are gone.
     """
-    layer = layer_activation_bytes(a, stack, layout, work)
-    heaviest, last = stage_layers(a, layout)
-    pipeline = layout.pipeline
-    in_flight = np.minimum(layout.gradient_accumulation, pipeline)
-    interleaved = 1 + (pipeline - 1) / (pipeline * layout.virtual_pipeline)
-    in_flight = in_flight * np.where(layout.virtual_pipeline > 1, interleaved, 1.0)
-    rows = tokens_of_rank(layout, work)
-    logits = rows * (a.vocab_size / layout.tensor * stack.logits_memory_bytes + a.hidden_size * work.activation_bytes)
-    first = heaviest * layer * in_flight
-    end = np.where(pipeline > 1, last * layer * np.minimum(1.0, in_flight) + logits, first + logits)
-    stored = np.maximum(first, end) + working_bytes(a, stack, layout, work)
-    return stored * (1 + stack.allocator_slack)
+    shared = states(stack, layout, work, layout.data * layout.context)
+    weight, gradient, optimizer = (stage.dense * each for each in shared)
+    few: Num = layout.data * layout.context
+    if a.experts is not None:
+        few = layout.expert_data
+        own = (stage.sparse * each for each in states(stack, layout, work, few))
+        weight, gradient, optimizer = (x + y for x, y in zip((weight, gradient, optimizer), own, strict=True))
+    gathered, made = live_weights(a, stack, layout, work, stage)
+    stored = stored_bytes(parts, stage) + np.maximum(parts.working, stage.head * parts.head)
+    if np.any(np.asarray(stack.update_bytes) > 0):
+        split = np.asarray(layout.sharding) >= 1
+        replicas = layout.data * layout.context
+        owned = stage.dense / np.where(split, replicas, 1.0) + stage.sparse / np.where(split, few, 1.0)
+        owned = owned * np.where(np.asarray(layout.offload) > 0, 0.0, stack.update_bytes)
+        stored = np.maximum(stored, owned - gathered - made)
+    return weight + gathered, gradient + made, optimizer, stored
 
 
 def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Memory:
@@ -128,25 +187,17 @@ def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Mem
     Returns:
         Bytes by term, broadcast over the arguments.
     """
-    dense, sparse = weights_of_rank(a, layout)
-    sharding = np.asarray(layout.sharding)
-    replicas, few = layout.data * layout.context, layout.expert_data
-    layers = stage_layers(a, layout)[0]
-
-    def states(nbytes: Num, stage: int) -> Num:
-        shard = sharding >= stage
-        return nbytes * (dense / np.where(shard, replicas, 1.0) + sparse / np.where(shard, few, 1.0))
-
-    master = np.where(sharding >= 3, 0.0, stack.weight_bytes)
-    gathered = np.where(sharding >= 3, 2.0 * work.activation_bytes * (dense + sparse) / layers, 0.0)
-    optimizer = states(stack.optimizer_bytes, 1) * np.where(np.asarray(layout.offload) > 0, 0.0, 1.0)
-    return Memory(
-        weights_bytes=states(1.0, 3) * master + gathered,
-        gradients_bytes=states(stack.gradient_bytes, 2),
-        optimizer_bytes=optimizer,
-        activations_bytes=stage_activation_bytes(a, stack, layout, work),
-        overhead_bytes=stack.overhead_bytes,
-    )
+    parts = kept(a, stack, layout, work)
+    candidates = fullest(a, layout)
+    terms = stage_terms(a, stack, layout, work, candidates[0], parts)
+    most = sum(terms, start=np.float64(0.0))
+    for stage in candidates[1:]:
+        others = stage_terms(a, stack, layout, work, stage, parts)
+        total = sum(others, start=np.float64(0.0))
+        fuller = total > most
+        terms = tuple(np.where(fuller, y, x) for x, y in zip(terms, others, strict=True))  # type: ignore[assignment]
+        most = np.where(fuller, total, most)
+    return Memory(*terms, fragments_bytes=stack.allocator_slack * most, overhead_bytes=stack.overhead_bytes)
 
 
 def normal_cdf(x: Num) -> Num:
