@@ -74,11 +74,11 @@ def counted(used: Memory, counter: Counter) -> Num:
 def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> tuple[Num, Num, Num]:
     """Bytes a parameter of a rank takes: (weights, gradients, optimizer), sharded over ``replicas`` as the layout says.
 
-    Fully sharded, the master copy is the weight (Rajbhandari et al. 2020, section 3; Zhao et al. 2023, PyTorch FSDP).
+    Source: Rajbhandari et al. 2020, section 3.
     """
     sharding = np.asarray(layout.sharding)
     low = np.where(np.asarray(stack.low_precision_storage) > 0, np.minimum(1.0, work.matmul_bytes / 2.0), 1.0)
-    weight = np.where(sharding >= 3, 0.0, stack.weight_bytes * low)
+    weight = stack.weight_bytes * low / np.where(sharding >= 3, replicas, 1.0)
     gradient = stack.gradient_bytes / np.where(sharding >= 2, replicas, 1.0)
     kept = np.where(np.asarray(layout.offload) > 0, 0.0, stack.optimizer_bytes)
     return weight, gradient, kept / np.where(sharding >= 1, replicas, 1.0)
@@ -95,7 +95,7 @@ def live_weights(
     """
     w = weights(a)
     sharded = np.asarray(layout.sharding) >= 3
-    ends = (w.embedding * (stage.in_flight >= layout.pipeline) + (w.head + w.copy) * stage.head) / layout.tensor
+    ends = (w.embedding * stage.embedding + (w.head + w.copy) * stage.head) / layout.tensor
     one = max(w.dense_layer if has(a)[0] else 0.0, w.moe_layer if has(a)[1] else 0.0) / layout.tensor
     routed: Num = 0.0
     single: Num = 0.0

@@ -25,6 +25,7 @@ class Stage:
         moe_layers: layers with experts, multi-token prediction modules included.
         dense: parameters that every replica shares: all but routed experts.
         sparse: parameters of routed experts.
+        embedding: 1 on the first stage, else 0.
         head: 1 on the last stage, which makes the logits, else 0.
         in_flight: micro-batches whose activations it stores at its peak.
     """
@@ -33,6 +34,7 @@ class Stage:
     moe_layers: Num
     dense: Num
     sparse: Num
+    embedding: Num
     head: Num
     in_flight: Num
 
@@ -152,7 +154,7 @@ def stage_of(a: Architecture, layout: Layout, stage: Num) -> Stage:
         split = split + sparse * (w.moe_layer - w.dense_layer)
         routed = sparse * (w.routed / (layout.expert * layout.expert_tensor))
     dense = split / layout.tensor + count * w.norms + head * w.outer
-    return Stage(count - sparse, sparse, dense, routed, head, in_flight(layout, stage))
+    return Stage(count - sparse, sparse, dense, routed, first, head, in_flight(layout, stage))
 
 
 def fullest(a: Architecture, layout: Layout) -> tuple[Stage, Stage, Stage]:
