@@ -55,6 +55,7 @@ STACK = Stack(
     optimizer_bytes=12.0,
     layer_gradient_bytes=2.0,
     update_bytes=0.0,
+    pipeline_outputs=0.0,
     low_precision_storage=0.0,
     communication_gradient_bytes=4.0,
     logits_memory_bytes=6.0,

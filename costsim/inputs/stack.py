@@ -98,6 +98,7 @@ class StackFile(Strict):
     optimizer_bytes: PositiveNumber
     layer_gradient_bytes: PlainNumber
     update_bytes: PlainNumber
+    pipeline_outputs: PlainNumber
     low_precision_storage: Flag
     communication_gradient_bytes: PositiveNumber
     logits_memory_bytes: PlainNumber

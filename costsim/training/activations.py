@@ -147,6 +147,12 @@ def layer(a: Architecture, stack: Stack, layout: Layout, work: Workload, rows: N
     return Layer(everything - repeated, dropped + gradient_bytes(a, layout, work, rows, sparse=sparse))
 
 
+def hidden_bytes(a: Architecture, layout: Layout, work: Workload, rows: Num) -> Num:
+    """Bytes of one state of the residual stream on one rank."""
+    spread = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
+    return rows * (a.hidden_size * work.activation_bytes) / spread
+
+
 def gradient_bytes(a: Architecture, layout: Layout, work: Workload, rows: Num, *, sparse: bool) -> Num:
     """Bytes of the gradients that flow through a layer: of the pre-activations, and twice of the residual stream."""
     e = a.experts if sparse else None

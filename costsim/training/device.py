@@ -89,6 +89,7 @@ class Stack:
         optimizer_bytes: of master copy and moments, per parameter.
         layer_gradient_bytes: of a weight's gradient as a layer makes it, before it is added to those accumulated.
         update_bytes: of the optimizer's temporary buffers, per parameter that it updates.
+        pipeline_outputs: hidden states that a stage keeps for each micro-batch in flight besides its layers' tensors.
         low_precision_storage: 1 where weights and stored inputs of products have the products' precision, else 0.
         communication_gradient_bytes: of a gradient on the wire.
         logits_memory_bytes: stored per token and vocabulary entry at the loss.
@@ -128,6 +129,7 @@ class Stack:
     optimizer_bytes: Num
     layer_gradient_bytes: Num
     update_bytes: Num
+    pipeline_outputs: Num
     low_precision_storage: Num
     communication_gradient_bytes: Num
     logits_memory_bytes: Num

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from costsim.quantities import declare
-from costsim.training.activations import Layer, has, head_bytes, layer
+from costsim.training.activations import Layer, has, head_bytes, hidden_bytes, layer
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
 from costsim.training.layout import Layout
@@ -117,6 +117,7 @@ class Kept:
     dense: Layer | None
     sparse: Layer | None
     head: Num
+    output: Num
 
     @property
     def working(self) -> Num:
@@ -135,14 +136,15 @@ def kept(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Kept:
         layer(a, stack, layout, work, rows, sparse=False) if dense else None,
         layer(a, stack, layout, work, rows, sparse=True) if sparse else None,
         head_bytes(a, stack, layout, work, rows),
+        np.where(np.asarray(layout.pipeline) > 1, stack.pipeline_outputs * hidden_bytes(a, layout, work, rows), 0.0),
     )
 
 
 def stored_bytes(parts: Kept, stage: Stage) -> Num:
     """Bytes that the layers of a stage keep for all micro-batches in flight."""
-    total: Num = 0.0
+    total = parts.output
     if parts.dense is not None:
-        total = stage.dense_layers * parts.dense.stored
+        total = total + stage.dense_layers * parts.dense.stored
     if parts.sparse is not None:
         total = total + stage.moe_layers * parts.sparse.stored
     return total * stage.in_flight
