@@ -23,6 +23,9 @@ from costsim.training.stages import Stage, fullest, weights
 from costsim.uncertainty.ranges import Num
 
 
+LAYERS_GATHERED = 2.0  # the layer that runs and the one fetched ahead of it (Zhao et al. 2023, section 3.3.2)
+
+
 @dataclass(frozen=True)
 class Memory:
     """Bytes of the fullest accelerator at its peak.
@@ -71,76 +74,106 @@ def counted(used: Memory, counter: Counter) -> Num:
     return used.allocated_bytes + used.fragments_bytes if counter == "reserved" else used.peak_bytes
 
 
-def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> tuple[Num, Num, Num]:
-    """Bytes a parameter of a rank takes: (weights, gradients, optimizer), sharded over ``replicas`` as the layout says.
-
-    Source: Rajbhandari et al. 2020, section 3.
-    """
-    sharding = np.asarray(layout.sharding)
-    low = np.where(np.asarray(stack.low_precision_storage) > 0, np.minimum(1.0, work.matmul_bytes / 2.0), 1.0)
-    weight = stack.weight_bytes * low / np.where(sharding >= 3, replicas, 1.0)
-    gradient = stack.gradient_bytes / np.where(sharding >= 2, replicas, 1.0)
-    kept = np.where(np.asarray(layout.offload) > 0, 0.0, stack.optimizer_bytes)
-    return weight, gradient, kept / np.where(sharding >= 1, replicas, 1.0)
-
-
-def live_weights(
-    a: Architecture, stack: Stack, layout: Layout, work: Workload, stage: Stage
-) -> tuple[Num, Num]:
-    """Bytes of (gathered weights, gradients not yet added) while a layer's backward pass runs.
-
-    Fully sharded: embedding and head, the layer and the one fetched ahead of it are whole. Every stack makes the
-    gradient of a layer's weights, and of the head's, before it is added or scattered (``layer_gradient_bytes`` each);
-    of grouped experts that accumulate in place one expert at a time.
-    """
-    w = weights(a)
-    sharded = np.asarray(layout.sharding) >= 3
-    ends = (w.embedding * stage.embedding + (w.head + w.copy) * stage.head) / layout.tensor
-    one = max(w.dense_layer if has(a)[0] else 0.0, w.moe_layer if has(a)[1] else 0.0) / layout.tensor
-    routed: Num = 0.0
-    single: Num = 0.0
-    if a.experts is not None:
-        routed = w.routed / (layout.expert * layout.expert_tensor)
-        single = np.where(sharded, routed, w.routed / a.experts.routed / layout.expert_tensor)
-    gathered = np.where(sharded, work.activation_bytes * (ends + LAYERS_GATHERED * (one + routed)), 0.0)
-    made = stack.layer_gradient_bytes * (one + single + (w.head + w.copy) * stage.head / layout.tensor)
-    return gathered, made
-
-
-LAYERS_GATHERED = 2.0  # the layer that runs and the one fetched ahead of it (Zhao et al. 2023, section 3.3.2)
-
-
 @dataclass(frozen=True)
-class Kept:
-    """Bytes of one micro-batch on one rank, by kind of layer; None where the model has no such layer."""
+class States:
+    """Bytes that a parameter takes on a rank, weight, gradient and optimizer apart."""
 
-    dense: Layer | None
-    sparse: Layer | None
-    head: Num
-    output: Num
-
-    @property
-    def working(self) -> Num:
-        """Of the layer whose backward pass needs most."""
-        if self.dense is None or self.sparse is None:
-            only = self.dense or self.sparse
-            return only.working if only is not None else 0.0
-        return np.maximum(self.dense.working, self.sparse.working)
+    weight: Num
+    gradient: Num
+    optimizer: Num
+    update: Num
 
 
-def kept(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Kept:
-    """What the layers of each kind and the head need."""
-    rows = tokens_of_rank(layout, work)
-    dense, sparse = has(a)
-    return Kept(
-        layer(a, stack, layout, work, rows, sparse=False) if dense else None,
-        layer(a, stack, layout, work, rows, sparse=True) if sparse else None,
-        head_bytes(a, stack, layout, work, rows),
-        np.where(np.asarray(layout.pipeline) > 1, stack.pipeline_outputs * hidden_bytes(a, layout, work, rows), 0.0),
+def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> States:
+    """Bytes of a parameter that is sharded over ``replicas`` as the layout says (Rajbhandari et al. 2020, section 3)."""
+    sharding = np.asarray(layout.sharding)
+    low: Num = 1.0
+    if np.any(np.asarray(stack.low_precision_storage) > 0):
+        low = np.where(np.asarray(stack.low_precision_storage) > 0, np.minimum(1.0, work.matmul_bytes / 2.0), 1.0)
+    part = 1.0 / replicas
+    owned = np.where(sharding >= 1, part, 1.0)
+    on_device = np.where(np.asarray(layout.offload) > 0, 0.0, owned)
+    return States(
+        stack.weight_bytes * low * np.where(sharding >= 3, part, 1.0),
+        stack.gradient_bytes * np.where(sharding >= 2, part, 1.0),
+        stack.optimizer_bytes * on_device,
+        stack.update_bytes * on_device,
     )
 
 
-def stored_bytes(parts: Kept, stage: Stage) -> Num:
+@dataclass(frozen=True)
+class Pieces:
+    """Bytes on one rank of what stages are made of.
+
+    Attributes:
+        shared: of a parameter that every replica has.
+        routed: of a parameter of a routed expert; None without experts.
+        gathered: weights of the layers that are whole while a fully sharded layer runs.
+        gathered_ends: the same of (embedding, head), which stay whole.
+        made: gradients of one layer's weights before they are added or scattered.
+        made_head: the same of the head.
+        dense: a dense layer's tensors for one micro-batch; None where there is no such layer.
+        sparse: the same of a layer with experts.
+        working: tensors of the layer whose backward pass needs most.
+        head: tensors of the final norm, the logits and the loss.
+        output: what a stage keeps of a micro-batch besides its layers' tensors.
+    """
+
+    shared: States
+    routed: States | None
+    gathered: Num
+    gathered_ends: tuple[Num, Num]
+    made: Num
+    made_head: Num
+    dense: Layer | None
+    sparse: Layer | None
+    working: Num
+    head: Num
+    output: Num
+
+
+def pieces(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Pieces:
+    """Weigh the pieces.
+
+    Fully sharded, embedding and head, the layer that runs and the one fetched ahead of it are whole. Every stack makes
+    the gradient of a layer's weights, and of the head's, before it is added (``layer_gradient_bytes`` each); experts
+    that accumulate in place do so one at a time.
+    """
+    rows = tokens_of_rank(layout, work)
+    has_dense, has_sparse = has(a)
+    dense = layer(a, stack, layout, work, rows, sparse=False) if has_dense else None
+    sparse = layer(a, stack, layout, work, rows, sparse=True) if has_sparse else None
+    w = weights(a)
+    split = 1.0 / layout.tensor
+    sharded = np.where(np.asarray(layout.sharding) >= 3, work.activation_bytes, 0.0)
+    one: Num = max(w.dense_layer if has_dense else 0.0, w.moe_layer if has_sparse else 0.0) * split
+    whole, made = one, one
+    if a.experts is not None:
+        routed = w.routed / (layout.expert * layout.expert_tensor)
+        whole = one + routed
+        made = one + np.where(sharded > 0, routed, w.routed / a.experts.routed / layout.expert_tensor)
+    ends = sharded * split
+    output: Num = 0.0
+    if np.any(np.asarray(stack.pipeline_outputs) > 0):
+        output = stack.pipeline_outputs * hidden_bytes(a, layout, work, rows)
+        output = np.where(np.asarray(layout.pipeline) > 1, output, 0.0)
+    alone = [each.working for each in (dense, sparse) if each is not None]
+    return Pieces(
+        shared=states(stack, layout, work, layout.data * layout.context),
+        routed=states(stack, layout, work, layout.expert_data) if has_sparse else None,
+        gathered=sharded * (LAYERS_GATHERED * whole),
+        gathered_ends=(w.embedding * ends, (w.head + w.copy) * ends),
+        made=stack.layer_gradient_bytes * made,
+        made_head=stack.layer_gradient_bytes * (w.head + w.copy) * split,
+        dense=dense,
+        sparse=sparse,
+        working=alone[0] if len(alone) == 1 else np.maximum(alone[0], alone[1]),
+        head=head_bytes(a, stack, layout, work, rows),
+        output=output,
+    )
+
+
+def stored_bytes(parts: Pieces, stage: Stage) -> Num:
     """Bytes that the layers of a stage keep for all micro-batches in flight."""
     total = parts.output
     if parts.dense is not None:
@@ -150,31 +183,25 @@ def stored_bytes(parts: Kept, stage: Stage) -> Num:
     return total * stage.in_flight
 
 
-def stage_terms(
-    a: Architecture, stack: Stack, layout: Layout, work: Workload, stage: Stage, parts: Kept
-) -> tuple[Num, Num, Num, Num]:
+def stage_terms(parts: Pieces, stage: Stage) -> tuple[Num, Num, Num, Num]:
     """Bytes of one rank of a stage: (weights, gradients, optimizer, activations).
 
     Activations peak at the loss or within a layer's backward pass. Where the optimizer's temporary buffers
     (``update_bytes`` a parameter of the shard) are larger, they count in the activations' place: the update starts when
-    those are gone.
+    those, gathered weights and gradients of one layer are gone.
     """
-    shared = states(stack, layout, work, layout.data * layout.context)
-    weight, gradient, optimizer = (stage.dense * each for each in shared)
-    few: Num = layout.data * layout.context
-    if a.experts is not None:
-        few = layout.expert_data
-        own = (stage.sparse * each for each in states(stack, layout, work, few))
-        weight, gradient, optimizer = (x + y for x, y in zip((weight, gradient, optimizer), own, strict=True))
-    gathered, made = live_weights(a, stack, layout, work, stage)
+    each, few = parts.shared, parts.routed
+    weight, gradient, optimizer = (stage.dense * x for x in (each.weight, each.gradient, each.optimizer))
+    update = stage.dense * each.update
+    if few is not None:
+        weight = weight + stage.sparse * few.weight
+        gradient = gradient + stage.sparse * few.gradient
+        optimizer = optimizer + stage.sparse * few.optimizer
+        update = update + stage.sparse * few.update
+    gathered = parts.gathered + stage.embedding * parts.gathered_ends[0] + stage.head * parts.gathered_ends[1]
+    made = parts.made + stage.head * parts.made_head
     stored = stored_bytes(parts, stage) + np.maximum(parts.working, stage.head * parts.head)
-    if np.any(np.asarray(stack.update_bytes) > 0):
-        split = np.asarray(layout.sharding) >= 1
-        replicas = layout.data * layout.context
-        owned = stage.dense / np.where(split, replicas, 1.0) + stage.sparse / np.where(split, few, 1.0)
-        owned = owned * np.where(np.asarray(layout.offload) > 0, 0.0, stack.update_bytes)
-        stored = np.maximum(stored, owned - gathered - made)
-    return weight + gathered, gradient + made, optimizer, stored
+    return weight + gathered, gradient + made, optimizer, np.maximum(stored, update - gathered - made)
 
 
 def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Memory:
@@ -189,12 +216,12 @@ def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Mem
     Returns:
         Bytes by term, broadcast over the arguments.
     """
-    parts = kept(a, stack, layout, work)
+    parts = pieces(a, stack, layout, work)
     candidates = fullest(a, layout)
-    terms = stage_terms(a, stack, layout, work, candidates[0], parts)
+    terms = stage_terms(parts, candidates[0])
     most = sum(terms, start=np.float64(0.0))
     for stage in candidates[1:]:
-        others = stage_terms(a, stack, layout, work, stage, parts)
+        others = stage_terms(parts, stage)
         total = sum(others, start=np.float64(0.0))
         fuller = total > most
         terms = tuple(np.where(fuller, y, x) for x, y in zip(terms, others, strict=True))  # type: ignore[assignment]
