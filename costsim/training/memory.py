@@ -229,6 +229,15 @@ def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Mem
     return Memory(*terms, fragments_bytes=stack.allocator_slack * most, overhead_bytes=stack.overhead_bytes)
 
 
+def peak_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
+    """`Memory.peak_bytes` of `memory`, without telling the terms apart."""
+    parts = pieces(a, stack, layout, work)
+    most: Num = 0.0
+    for stage in fullest(a, layout):
+        most = np.maximum(most, sum(stage_terms(parts, stage), start=np.float64(0.0)))
+    return most * (1 + stack.allocator_slack) + stack.overhead_bytes
+
+
 def normal_cdf(x: Num) -> Num:
     """Standard normal distribution function, absolute error below 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26)."""
     z = np.abs(x) / np.sqrt(2.0)
@@ -256,4 +265,4 @@ def fit_probability(peak_bytes: Num, capacity_bytes: Num, spread: Num) -> Num:
 
 def fits(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> Num:
     """Probability of fitting for each layout."""
-    return fit_probability(memory(a, stack, layout, work).peak_bytes, chip.memory_bytes, stack.memory_spread)
+    return fit_probability(peak_bytes(a, stack, layout, work), chip.memory_bytes, stack.memory_spread)

@@ -8,6 +8,8 @@ divide, some stages hold one fewer: where two are missing one at either end (Lla
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -66,6 +68,7 @@ class Weights:
     joining: float
 
 
+@lru_cache(maxsize=256)
 def weights(a: Architecture) -> Weights:
     """Count the pieces."""
     p = parameters(a)
@@ -110,22 +113,35 @@ def moe_before(a: Architecture, layer: Num) -> Num:
     if e is None:
         return 0.0
     if e.every == 1:
-        return np.maximum(0.0, layer - e.dense_layers)
+        return np.maximum(0.0, np.asarray(layer) - e.dense_layers)
     within = np.minimum(layer, a.layers)
     sparse = np.maximum(0.0, within // e.every - e.dense_layers // e.every)
     return sparse + np.maximum(0.0, layer - a.layers)
 
 
-def in_flight(layout: Layout, stage: Num) -> Num:
+def in_flight(layout: Layout, after: Num) -> Num:
     """Micro-batches whose activations a stage stores at its peak.
 
     1F1B: ``p - stage``. Interleaved: ``(v - 1) p + 2 (p - stage - 1) + 1`` chunks of a v-th of the stage, which on the
     first is ``p (1 + (p - 1) / (p v))`` (Narayanan et al. 2021, section 2.2; Korthikanti et al. 2022, section 4.2.3).
+
+    Args:
+        layout: floats or arrays.
+        after: ``p - stage``, the stages from this one on.
     """
     p, v = layout.pipeline, layout.virtual_pipeline
-    after = p - stage
-    interleaved = ((v - 1) * p + 2 * after - 1) / v
+    interleaved = p + (2 * after - 1 - p) / v
     return np.minimum(layout.gradient_accumulation, np.where(np.asarray(v) > 1, interleaved, after))
+
+
+class Place(NamedTuple):
+    """Where a stage lies: its layers from ``start`` to ``end``, flags of embedding and head, and ``p - stage``."""
+
+    start: Num
+    end: Num
+    embedding: Num
+    head: Num
+    after: Num
 
 
 def stage_of(a: Architecture, layout: Layout, stage: Num) -> Stage:
@@ -134,34 +150,85 @@ def stage_of(a: Architecture, layout: Layout, stage: Num) -> Stage:
     Args:
         a: the model's shape.
         layout: floats or arrays.
-        stage: 0 to ``pipeline - 1``; a number beyond is taken as the last.
+        stage: 0 to ``pipeline - 1``.
     """
-    last = layout.pipeline - 1
-    stage = np.minimum(stage, last)
-    w = weights(a)
-    start, end = layers_before(a, layout, stage), layers_before(a, layout, stage + 1)
-    count = end - start
-    sparse: Num = 0.0
-    if moe_layers(a):
-        sparse = moe_before(a, end) - moe_before(a, start)
-    head = np.where(np.asarray(stage) == last, 1.0, 0.0)
     first = np.where(np.asarray(stage) == 0, 1.0, 0.0)
-    split = count * w.dense_layer + first * w.embedding + head * (w.head + w.joining)
-    if a.tied_embeddings:
-        split = split + np.where((first < 1) & (head > 0), w.copy, 0.0)
-    routed: Num = 0.0
-    if moe_layers(a):
-        split = split + sparse * (w.moe_layer - w.dense_layer)
-        routed = sparse * (w.routed / (layout.expert * layout.expert_tensor))
-    dense = split / layout.tensor + count * w.norms + head * w.outer
-    return Stage(count - sparse, sparse, dense, routed, first, head, in_flight(layout, stage))
+    last = np.where(np.asarray(stage) == layout.pipeline - 1, 1.0, 0.0)
+    start, end = layers_before(a, layout, stage), layers_before(a, layout, stage + 1)
+    return _held(a, layout, Place(start, end, first, last, layout.pipeline - stage))
 
 
-def fullest(a: Architecture, layout: Layout) -> tuple[Stage, Stage, Stage]:
+def fullest(a: Architecture, layout: Layout) -> list[Stage]:
     """The stages that can be the fullest: the first, the second and the last.
 
     The first holds the most micro-batches and the embedding; the second may hold a layer more than the first, or
     experts where the first layers are dense; the last holds the head and the logits. Any other holds the layers of
-    the second and fewer micro-batches.
+    the second and fewer micro-batches. Equal to `stage_of` each of them, in fewer steps.
     """
-    return stage_of(a, layout, 0.0), stage_of(a, layout, 1.0), stage_of(a, layout, layout.pipeline - 1)
+    return [_held(a, layout, place) for place in _places(a, layout)]
+
+
+def heaviest(a: Architecture, layout: Layout) -> tuple[Num, Num]:
+    """Parameters that the heaviest rank holds before sharding over replicas: (shared by all, routed experts)."""
+    stages = [_parameters(a, layout, place) for place in _places(a, layout)]
+    dense, sparse, _ = stages[0]
+    for other, routed, _ in stages[1:]:
+        if not moe_layers(a):
+            dense = np.maximum(dense, other)
+            continue
+        more = other + routed > dense + sparse
+        dense, sparse = np.where(more, other, dense), np.where(more, routed, sparse)
+    return dense, sparse
+
+
+def _places(a: Architecture, layout: Layout) -> list[Place]:
+    """Of the first, the second and the last stage; of the only one where nothing is split."""
+    p = layout.pipeline
+    layers = float(a.layers + a.multi_token_prediction)
+    if np.all(np.asarray(p) == 1):
+        return [Place(0.0, layers, 1.0, 1.0, 1.0)]
+    most = np.ceil(layers / p)
+    missing = most * p - layers
+    both_ends = missing == 2
+    alone = np.where(np.asarray(p) > 1, 0.0, 1.0)
+    first = most - both_ends
+    last = most - (missing > 0)
+    fewer = (missing >= p - 1) & (missing > 0) & ~both_ends
+    second = np.where(np.asarray(p) > 2, most - fewer, last)
+    start = first * (1.0 - alone)
+    final = np.where(np.asarray(p) > 2, 0.0, 1.0)
+    return [
+        Place(0.0, first, 1.0, alone, p),
+        Place(start, start + second, alone, final, np.maximum(1.0, p - 1.0)),
+        Place(layers - last, layers, alone, 1.0, 1.0),
+    ]
+
+
+def _parameters(a: Architecture, layout: Layout, place: Place) -> tuple[Num, Num, Num]:
+    """(shared parameters, parameters of routed experts, layers with experts) of one rank of a stage."""
+    w = weights(a)
+    count = place.end - place.start
+    split = count * w.dense_layer + place.embedding * w.embedding + place.head * (w.head + w.joining)
+    if a.tied_embeddings:
+        split = split + place.head * (1.0 - place.embedding) * w.copy
+    sparse: Num = 0.0
+    routed: Num = 0.0
+    if moe_layers(a):
+        sparse = moe_before(a, place.end) - moe_before(a, place.start)
+        split = split + sparse * (w.moe_layer - w.dense_layer)
+        routed = sparse * (w.routed / (layout.expert * layout.expert_tensor))
+    return split / layout.tensor + count * w.norms + place.head * w.outer, routed, sparse
+
+
+def _held(a: Architecture, layout: Layout, place: Place) -> Stage:
+    """What a stage holds, and its micro-batches."""
+    dense, routed, sparse = _parameters(a, layout, place)
+    return Stage(
+        dense_layers=place.end - place.start - sparse,
+        moe_layers=sparse,
+        dense=dense,
+        sparse=routed,
+        embedding=place.embedding,
+        head=place.head,
+        in_flight=in_flight(layout, place.after),
+    )
