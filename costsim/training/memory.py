@@ -1,9 +1,8 @@
 """Peak memory of the fullest accelerator, term by term, and the probability that it fits.
 
-Activations follow Korthikanti et al. 2022, §4 and Table 2, written out tensor by tensor so that grouped-query
-attention, gated feed-forward blocks, experts and latent attention are counted as what they are; model states follow
-Rajbhandari et al. 2020, §3. Both ends of the pipeline are evaluated: the first stage holds the most micro-batches in
-flight, the last one holds the logits; the fuller one is reported.
+Model states follow Rajbhandari et al. 2020, section 3; what a layer and the loss keep is in
+`costsim.training.activations`, what a stage holds in `costsim.training.stages`. Every stage that can be the fullest is
+evaluated, and that one is reported.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from costsim.training.layout import Layout
 from costsim.training.schedule import tokens_of_rank
 from costsim.training.stages import Stage, fullest, weights
 from costsim.uncertainty.ranges import Num
-
 
 LAYERS_GATHERED = 2.0  # the layer that runs and the one fetched ahead of it (Zhao et al. 2023, section 3.3.2)
 
@@ -85,7 +83,7 @@ class States:
 
 
 def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> States:
-    """Bytes of a parameter that is sharded over ``replicas`` as the layout says (Rajbhandari et al. 2020, section 3)."""
+    """Bytes of a parameter, sharded over ``replicas`` as the layout says (Rajbhandari et al. 2020, section 3)."""
     sharding = np.asarray(layout.sharding)
     low: Num = 1.0
     if np.any(np.asarray(stack.low_precision_storage) > 0):

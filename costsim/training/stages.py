@@ -113,10 +113,12 @@ def moe_before(a: Architecture, layer: Num) -> Num:
     if e is None:
         return 0.0
     if e.every == 1:
-        return np.maximum(0.0, np.asarray(layer) - e.dense_layers)
+        plain: Num = np.maximum(0.0, layer - e.dense_layers)
+        return plain
     within = np.minimum(layer, a.layers)
     sparse = np.maximum(0.0, within // e.every - e.dense_layers // e.every)
-    return sparse + np.maximum(0.0, layer - a.layers)
+    total: Num = sparse + np.maximum(0.0, layer - a.layers)
+    return total
 
 
 def in_flight(layout: Layout, after: Num) -> Num:
