@@ -81,7 +81,7 @@ def attention_widths(a: Architecture) -> Widths:
 
 
 def ffn_widths(a: Architecture, inner: float) -> Widths:
-    """Kept by a dense feed-forward block and its norm: pre-activations (two with a gate) and their product are split."""
+    """Kept by a dense feed-forward block and its norm: pre-activations (two if gated) and their product are split."""
     h = float(a.hidden_size)
     return Widths((2.0 if a.gated_ffn else 1.0) * inner, inner, h, h)
 

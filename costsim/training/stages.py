@@ -154,18 +154,16 @@ def stage_of(a: Architecture, layout: Layout, stage: Num) -> Stage:
         layout: floats or arrays.
         stage: 0 to ``pipeline - 1``.
     """
-    first = np.where(np.asarray(stage) == 0, 1.0, 0.0)
-    last = np.where(np.asarray(stage) == layout.pipeline - 1, 1.0, 0.0)
-    start, end = layers_before(a, layout, stage), layers_before(a, layout, stage + 1)
-    return _held(a, layout, Place(start, end, first, last, layout.pipeline - stage))
+    return _held(a, layout, _place(a, layout, stage))
 
 
 def fullest(a: Architecture, layout: Layout) -> list[Stage]:
     """The stages that can be the fullest: the first, the second and the last.
 
-    The first holds the most micro-batches and the embedding; the second may hold a layer more than the first, or
-    experts where the first layers are dense; the last holds the head and the logits. Any other holds the layers of
-    the second and fewer micro-batches. Equal to `stage_of` each of them, in fewer steps.
+    The first holds the most micro-batches and the embedding; the second may hold a layer more than the first; the last
+    holds the head and the logits. Where the first layers are dense and the others have experts, also the first stage
+    beyond them. Any other holds what one of these holds and fewer micro-batches (experts in every layer or every
+    second). Each is equal to its `stage_of`, in fewer steps.
     """
     return [_held(a, layout, place) for place in _places(a, layout)]
 
@@ -183,8 +181,16 @@ def heaviest(a: Architecture, layout: Layout) -> tuple[Num, Num]:
     return dense, sparse
 
 
+def _place(a: Architecture, layout: Layout, stage: Num) -> Place:
+    """Of a stage by its number."""
+    first = np.where(np.asarray(stage) == 0, 1.0, 0.0)
+    last = np.where(np.asarray(stage) == layout.pipeline - 1, 1.0, 0.0)
+    start, end = layers_before(a, layout, stage), layers_before(a, layout, stage + 1)
+    return Place(start, end, first, last, layout.pipeline - stage)
+
+
 def _places(a: Architecture, layout: Layout) -> list[Place]:
-    """Of the first, the second and the last stage; of the only one where nothing is split."""
+    """Of the stages that can be the fullest; of the only one where nothing is split."""
     p = layout.pipeline
     layers = float(a.layers + a.multi_token_prediction)
     if np.all(np.asarray(p) == 1):
@@ -199,11 +205,15 @@ def _places(a: Architecture, layout: Layout) -> list[Place]:
     second = np.where(np.asarray(p) > 2, most - fewer, last)
     start = first * (1.0 - alone)
     final = np.where(np.asarray(p) > 2, 0.0, 1.0)
-    return [
+    places = [
         Place(0.0, first, 1.0, alone, p),
         Place(start, start + second, alone, final, np.maximum(1.0, p - 1.0)),
         Place(layers - last, layers, alone, 1.0, 1.0),
     ]
+    if a.experts is not None and a.experts.dense_layers > 1:
+        beyond = 1 + np.ceil(np.maximum(0.0, a.experts.dense_layers - first) / most)
+        places.append(_place(a, layout, np.minimum(beyond, p - 1)))
+    return places
 
 
 def _parameters(a: Architecture, layout: Layout, place: Place) -> tuple[Num, Num, Num]:

@@ -36,8 +36,9 @@ STACK = {
     "gather_overlap": 0.3, "context_overlap": 0.1, "expert_overlap": 0.3, "pipeline_exposed": 0.4,
     "scale_up_efficiency": 0.65, "scale_out_efficiency": 0.6, "ring_latency": 0.25, "straggler": 0.008,
     "recompute_selective": 0.07, "selective_kept": 0.5, "activation_factor": 1.1, "weight_bytes": 2,
-    "gradient_bytes": 4, "layer_gradient_bytes": 1.5, "update_bytes": 9, "pipeline_outputs": 1, "low_precision_storage": 0,
-    "communication_gradient_bytes": 2, "logits_memory_bytes": 6, "overhead_bytes": 1.5e9, "allocator_slack": 0.04, "memory_spread": 0.09, "offload_link": 20e9, "offload_memory": 30e9,
+    "gradient_bytes": 4, "layer_gradient_bytes": 1.5, "update_bytes": 9, "pipeline_outputs": 1,
+    "low_precision_storage": 0, "communication_gradient_bytes": 2, "logits_memory_bytes": 6, "overhead_bytes": 1.5e9,
+    "allocator_slack": 0.04, "memory_spread": 0.09, "offload_link": 20e9, "offload_memory": 30e9,
 }  # fmt: skip
 OPTIMIZER_BYTES = 12  # fp32 master copy and two fp32 moments
 ACTIVATION_BYTES = 2  # a bf16 element
