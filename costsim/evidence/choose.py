@@ -10,7 +10,7 @@ from costsim.evidence.cases import Case, Unpredictable
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
 from costsim.training.layout import Layout, stacked
-from costsim.training.memory import memory
+from costsim.training.memory import peak_bytes
 from costsim.training.schedule import step
 from costsim.training.search import enumerate_layouts
 from costsim.uncertainty.ranges import Num
@@ -87,8 +87,8 @@ def recomputed(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: 
         The layouts, and log of peak over room with all layers recomputed where that is above zero.
     """
     room = ROOM * chip.memory_bytes
-    none = memory(a, stack, replace(layout, recompute=0.0 * layout.tensor), work).peak_bytes
-    full = memory(a, stack, replace(layout, recompute=2.0 + 0.0 * layout.tensor), work).peak_bytes
+    none = peak_bytes(a, stack, replace(layout, recompute=0.0 * layout.tensor), work)
+    full = peak_bytes(a, stack, replace(layout, recompute=2.0 + 0.0 * layout.tensor), work)
     share = np.clip((none - room) / np.maximum(none - full, 1.0), 0.0, 1.0)
     mode = np.where(share > 0, 2.0, 0.0)
     return replace(layout, recompute=mode, recompute_share=np.where(share > 0, share, 1.0)), np.log(
@@ -115,7 +115,7 @@ def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
     if np.size(layouts.tensor) == 1:
         return layouts.at(0), 0.0
     if "recompute" in case.space.fixed:
-        peak = memory(a, stack, layouts, work).peak_bytes
+        peak = peak_bytes(a, stack, layouts, work)
         lacking = np.log(np.maximum(peak / chip.memory_bytes, 1.0))
     sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
     seconds = np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences)

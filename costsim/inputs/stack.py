@@ -121,6 +121,10 @@ class StackFile(Strict):
     weight_bytes: PositiveNumber
     gradient_bytes: PositiveNumber
     optimizer_bytes: PositiveNumber
+    layer_gradient_bytes: PlainNumber
+    update_bytes: PlainNumber
+    pipeline_outputs: PlainNumber
+    low_precision_storage: Flag
     communication_gradient_bytes: PositiveNumber
     logits_memory_bytes: PlainNumber
     offload_link: BytesPerSecond

@@ -140,12 +140,16 @@ class Stack:
         weight_bytes: of the copy of a weight used in the step.
         gradient_bytes: of an accumulated gradient.
         optimizer_bytes: of master copy and moments, per parameter.
+        layer_gradient_bytes: of a weight's gradient as a layer makes it, before it is added to those accumulated.
+        update_bytes: of the optimizer's temporary buffers, per parameter that it updates.
+        pipeline_outputs: hidden states that a stage keeps for each micro-batch in flight besides its layers' tensors.
+        low_precision_storage: 1 where weights and stored inputs of products have the products' precision, else 0.
         communication_gradient_bytes: of a gradient on the wire.
         logits_memory_bytes: stored per token and vocabulary entry at the loss.
         offload_link: of the host's bus, one direction, bytes/s an accelerator; for an offloaded optimizer.
         offload_memory: of host memory, bytes/s an accelerator's share.
         overhead_bytes: memory of context, communicators and workspaces.
-        allocator_slack: relative growth of activations by fragmentation.
+        allocator_slack: bytes the allocator holds over those of tensors, less 1.
         memory_spread: standard deviation of log peak memory around the estimate.
         residual: standard deviation of log step time around the estimate.
     """
@@ -180,6 +184,10 @@ class Stack:
     weight_bytes: Num
     gradient_bytes: Num
     optimizer_bytes: Num
+    layer_gradient_bytes: Num
+    update_bytes: Num
+    pipeline_outputs: Num
+    low_precision_storage: Num
     communication_gradient_bytes: Num
     logits_memory_bytes: Num
     offload_link: Num

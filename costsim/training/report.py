@@ -41,10 +41,14 @@ declare(
 )
 
 _MEMORY = {
-    "weights_bytes": ("Weights", "weights of the fullest rank, at {stack.weight_bytes} bytes each unless sharded"),
+    "weights_bytes": (
+        "Weights",
+        "parameters of the fullest rank, {stack.weight_bytes} bytes each, sharded or not; and what sharding gathers",
+    ),
     "gradients_bytes": (
         "Gradients",
-        "parameters of the fullest rank, {stack.gradient_bytes} bytes each, sharded or not",
+        "parameters of the fullest rank, {stack.gradient_bytes} bytes each, sharded or not; and those that a layer "
+        "and the head make before they are added, {stack.layer_gradient_bytes} bytes each",
     ),
     "optimizer_bytes": (
         "Optimizer",
@@ -52,7 +56,13 @@ _MEMORY = {
     ),
     "activations_bytes": (
         "Activations",
-        "tensor-by-tensor sum over the layers and micro-batches in flight on the fuller pipeline end, logits included",
+        "tensor-by-tensor sum over the layers and micro-batches in flight on the fullest stage, and the larger of the "
+        "loss and the layer whose backward pass runs; or the optimizer's temporary buffers where they are larger",
+    ),
+    "fragments_bytes": (
+        "Fragments",
+        "{stack.allocator_slack} * ({memory.weights_bytes} + {memory.gradients_bytes} + {memory.optimizer_bytes}"
+        " + {memory.activations_bytes})",
     ),
     "overhead_bytes": ("Context and buffers", "{stack.overhead_bytes}"),
 }
@@ -106,7 +116,7 @@ def layout_section(layout: Layout) -> dict[str, object]:
     label="Peak memory",
     unit="byte",
     formula="{memory.weights_bytes} + {memory.gradients_bytes} + {memory.optimizer_bytes} + {memory.activations_bytes}"
-    " + {memory.overhead_bytes}",
+    " + {memory.fragments_bytes} + {memory.overhead_bytes}",
     source="sum of the terms",
     better="lower",
 )

@@ -17,9 +17,10 @@ import numpy as np
 
 from costsim.training import collectives as comm
 from costsim.training import kernels
-from costsim.training.architecture import Architecture, attention_flops_per_token, kv_width, moe_layers, parameters
+from costsim.training.architecture import Architecture, attention_flops_per_token, kv_width, moe_layers
 from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.layout import Layout
+from costsim.training.stages import heaviest
 from costsim.uncertainty.ranges import Num
 
 HOST_ORDER = 6  # how sharply the slower of device and host sets a layer's time
@@ -256,16 +257,7 @@ def data_exchange(
 
 def weights_of_rank(a: Architecture, layout: Layout) -> tuple[Num, Num]:
     """Parameters that the heaviest rank holds before sharding over replicas: (shared by all, routed experts)."""
-    p = parameters(a)
-    layers = stage_layers(a, layout)[0]
-    all_layers = a.layers + a.multi_token_prediction
-    sparse = moe_layers(a) / a.layers
-    dense_layer = p.attention_per_layer + (1 - sparse) * p.ffn_dense_per_layer
-    dense_layer = dense_layer + sparse * (p.shared_experts_per_layer + p.router_per_layer)
-    ends = np.where(layout.pipeline > 1, max(p.embedding, p.head), p.embedding + p.head)
-    dense = (layers * dense_layer + ends) / layout.tensor + p.norms_total * layers / all_layers
-    routed = a.experts.routed * p.expert_each if a.experts is not None else 0.0
-    return dense, layers * sparse * routed / (layout.expert * layout.expert_tensor)
+    return heaviest(a, layout)
 
 
 def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout) -> Num:
