@@ -16,8 +16,8 @@ from costsim.inputs.cluster import MATMUL_BYTES
 from costsim.inputs.stack import StackFile, load_stack
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Network, Stack, Workload
+from costsim.training.enumeration import Space
 from costsim.training.layout import RECOMPUTE, SHARDING
-from costsim.training.search import Space
 
 GIB = 2.0**30
 PRODUCT_BYTES: dict[str, float] = {**MATMUL_BYTES, "int8": 1.0}

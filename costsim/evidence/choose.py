@@ -12,7 +12,7 @@ from costsim.training.device import Chip, Stack, Workload
 from costsim.training.layout import Layout, stacked
 from costsim.training.memory import peak_bytes
 from costsim.training.schedule import step
-from costsim.training.search import enumerate_layouts
+from costsim.training.enumeration import enumerate_layouts
 from costsim.uncertainty.ranges import Num
 
 ROOM = 0.92
@@ -43,6 +43,7 @@ def candidates(case: Case, work: Workload) -> Layout:
         replace(case.space, recompute=[0]) if "recompute" not in fixed else case.space,
         exact_batch=False,
     ).layouts
+    found = replace(found, shard_ranks=fixed.get("shard_ranks", 0.0))
     if not np.size(found.tensor):
         if "tensor" in fixed:
             return _printed(case, work, {"micro_batch": 1.0, **fixed})
