@@ -1,0 +1,1 @@
+"""Published measurements: reading them, and what a prediction of one of them is."""
