@@ -1,1 +1,1 @@
-"""Published measurements: how their words are read, and what costsim predicts for them."""
+"""Published measurements: reading them, and what a prediction of one of them is."""

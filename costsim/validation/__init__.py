@@ -1,0 +1,1 @@
+"""Scores of predictions against measurements: pure functions of arrays."""
