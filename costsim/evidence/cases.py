@@ -14,6 +14,7 @@ from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator, Precision, load_accelerator
 from costsim.inputs.cluster import MATMUL_BYTES
 from costsim.inputs.stack import StackFile, load_stack
+from costsim.training.adjust import Run
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.enumeration import Space
@@ -70,6 +71,25 @@ class Case:
     changes: Mapping[str, float]
     evaluation: float
     assumed: tuple[str, ...]
+
+    @property
+    def run(self) -> Run:
+        """What a fit tells this run apart by."""
+        return Run(
+            stack=self.stack,
+            family=stack_file(self.stack).family,
+            accelerator=self.accelerator.name,
+            generation=self.accelerator.generation,
+            precision=self.precisions[0],
+            scaling=words.quantization(self.row),
+            year=self.year,
+            experts=self.experts,
+        )
+
+    @property
+    def layout_settled(self) -> bool:
+        """Whether the row prints all of the layout that matters."""
+        return {"tensor", "micro_batch", "recompute"} <= set(self.space.fixed)
 
     def constants(self) -> Stack:
         """The stack's priors, with what the row says is otherwise."""
