@@ -93,7 +93,7 @@ class Case:
 
     def constants(self) -> Stack:
         """The stack's priors, with what the row says is otherwise."""
-        plain = stack_file(self.stack).constants(self.experts, self.accelerator.generation)
+        plain = stack_file(self.stack).constants(self.accelerator.generation)
         return replace(plain, **self.changes)
 
     @property

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costsim.evidence import cases, intervals, words
+from costsim.evidence import cases, words
+from costsim.inputs import intervals
 from costsim.evidence.cases import Case, Unpredictable
 from costsim.evidence.columns import blanked
-from costsim.evidence.fits import left_out_by, step_fits
+from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
@@ -80,8 +81,9 @@ def step_prediction(row: Mapping[str, str], regime: str = "shipped") -> StepPred
         Unpredictable: with the reason.
     """
     case = cases.case(blanked(row, "throughput"))
-    fits = step_fits()
-    values = fits.shipped if regime == "shipped" else fits.values(regime, left_out_by(regime, row, case.stack))
+    values = step_fits().shipped
+    if regime != "shipped":
+        values = left_out_fits()[regime].get(left_out_by(regime, row, case.stack), values)
     by = adjustment(case.run, values)
     layouts, _ = chosen_layouts(case, by)
     tokens = float(tokens_of(case, layouts[0]))

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from costsim.evidence.cases import Unpredictable, case, ineligible
 from costsim.evidence.columns import blanked
-from costsim.evidence.fits import left_out_by, near_duplicates
-from costsim.evidence.intervals import class_of
+from costsim.inputs.fits import left_out_by, near_duplicates
+from costsim.inputs.intervals import class_of
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token
 from costsim.evidence.table import shipped
@@ -29,6 +29,7 @@ from costsim.training.adjust import Key, adjustment
 
 FOLDER = Path(__file__).parents[1] / "data" / "fits"
 DIGITS = 4
+MADE_BY = "python -m costsim.fitting.folds"
 REFIT_ROUNDS, REFIT_CHOOSE = 4, (1,)
 """A fit that leaves rows out starts from the one on all rows, and needs fewer rounds."""
 
@@ -108,7 +109,7 @@ def fits(data: Evidence, settings: Priors) -> dict[str, Any]:
             found[regime].append({"left_out": keys, "values": list(named(problem, values).values())})
     return {
         "costsim": 1,
-        "made_by": "python -m costsim.fitting.folds",
+        "made_by": MADE_BY,
         "rows": len(data.rows),
         "parameters": [list(key) for key in problem.names],
         "shipped": list(named(problem, everything).values()),
@@ -128,7 +129,7 @@ def errors(data: Evidence, made: Mapping[str, Any]) -> dict[str, object]:
             error = log_seconds_per_token(case, chosen_layouts(case, by)[0], by) - measured
             of_class = class_of(case.has_layout, case.experts)
             found[regime].append([of_class, row.get("source_group", ""), round(abs(float(error)), DIGITS)])
-    return {"costsim": 1, "made_by": "python -m costsim.fitting.folds", "regimes": found}
+    return {"costsim": 1, "made_by": MADE_BY, "regimes": found}
 
 
 def main() -> None:
@@ -136,8 +137,38 @@ def main() -> None:
     settings = priors()
     data = evidence(settings)
     made = fits(data, settings)
-    FOLDER.joinpath("step.json").write_text(lines(made))
-    FOLDER.joinpath("errors.json").write_text(lines(errors(data, made)))
+    left = errors(data, made)
+    FOLDER.joinpath("step.json").write_text(lines(shipped_fit(data, made, left)))
+    del made["shipped"]
+    FOLDER.joinpath("step_folds.json").write_text(lines(made))
+    FOLDER.joinpath("errors.json").write_text(lines(left))
+
+
+LEAST = 0.0005
+"""A log multiplier below this moves nothing that is printed, and does not ship."""
+
+
+def shipped_fit(data: Evidence, made: Mapping[str, Any], left: Mapping[str, Any]) -> dict[str, object]:
+    """What a plan reads: the parameters of the fit on all rows, and the spread of errors that it leaves elsewhere."""
+    values = zip(made["parameters"], made["shipped"], strict=True)
+    return {
+        "costsim": 1,
+        "made_by": MADE_BY,
+        "rows": len(data.rows),
+        "spread": {regime: spreads(rows) for regime, rows in left["regimes"].items()},
+        "stacks": sorted({case.stack for case in data.problem.cases}),
+        "parameters": [[*key, value] for key, value in values if abs(value) >= LEAST],
+    }
+
+
+NORMAL_90 = 1.6448536269514722
+
+
+def spreads(rows: Sequence[Sequence[Any]]) -> dict[str, float]:
+    """Standard deviation of the normal error whose 90 % interval is the one found, by class of row."""
+    classes = sorted({row[0] for row in rows})
+    found = {name: np.quantile([row[2] for row in rows if row[0] == name], 0.9) / NORMAL_90 for name in classes}
+    return {name: round(float(value), DIGITS) for name, value in found.items()}
 
 
 def lines(made: Mapping[str, object]) -> str:

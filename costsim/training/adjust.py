@@ -117,6 +117,13 @@ def adjustment(run: Run, values: Mapping[Key, float], handles: Iterable[str] = H
     return found
 
 
+def constant_of(handle: str) -> str:
+    """The constant of `costsim.training.device.Stack` that a handle moves."""
+    if handle in _CAPPED:
+        return _CAPPED[handle][0]
+    return {"memory": "elementwise", "pipeline": "pipeline_exposed"}.get(handle) or {**_PLAIN, **_EXPOSED}[handle]
+
+
 def adjusted(stack: Stack, by: Adjustment) -> Stack:
     """A stack with its constants multiplied.
 

@@ -19,31 +19,46 @@ class StepFits:
 
     Attributes:
         shipped: of the fit on all rows.
-        without: by regime and by what was left out: near-duplicates, a source group, or a stack.
+        spread: standard deviation of the log error of predictions that had not seen a row's source or stack, by regime
+            and by whether the model has experts.
+        stacks: that have rows among the measurements.
     """
 
     shipped: Mapping[Key, float]
-    without: Mapping[str, Mapping[str, Mapping[Key, float]]]
+    spread: Mapping[str, Mapping[str, float]]
+    stacks: frozenset[str]
 
-    def values(self, regime: str, left_out: str) -> Mapping[Key, float]:
-        """Parameters of the fit that did not see what is named; of all rows where none left it out."""
-        return self.without.get(regime, {}).get(left_out, self.shipped)
+    def residual(self, known: bool, experts: bool) -> float:
+        """Standard deviation of log measured over predicted step time of a run that the fit has not seen.
+
+        Args:
+            known: whether other runs of its stack were measured.
+            experts: whether the model is a mixture of experts.
+        """
+        return self.spread["new_source" if known else "new_stack"]["experts" if experts else "layout"]
 
 
 @cache
 def step_fits() -> StepFits:
-    """The fits of ``data/fits/step.json``."""
+    """The fit of ``data/fits/step.json``."""
     found = json.loads(data_text("fits/step.json")[1])
+    shipped = {(kind, name, handle): value for kind, name, handle, value in found["parameters"]}
+    return StepFits(shipped, found["spread"], frozenset(found["stacks"]))
+
+
+@cache
+def left_out_fits() -> Mapping[str, Mapping[str, Mapping[Key, float]]]:
+    """Parameters of fits that leave rows out, by regime and by what was left out (``data/fits/step_folds.json``)."""
+    found = json.loads(data_text("fits/step_folds.json")[1])
     keys: list[Key] = [(kind, name, handle) for kind, name, handle in found["parameters"]]
 
     def named(values: Sequence[float]) -> dict[Key, float]:
         return dict(zip(keys, values, strict=True))
 
-    without = {
+    return {
         regime: {key: values for part in parts for values in [named(part["values"])] for key in part["left_out"]}
         for regime, parts in found["left_out"].items()
     }
-    return StepFits(named(found["shipped"]), without)
 
 
 def near_duplicates(row: Mapping[str, str]) -> str:
