@@ -83,7 +83,7 @@ def test_identities(name):
         assert sum(step["breakdown"].values()) == pytest.approx(step["step_seconds"], rel=1e-12)
     assert math.fsum(cost["items"].values()) == pytest.approx(cost["total_usd"], rel=1e-12)
     assert math.fsum(cost["programme_items"].values()) == pytest.approx(cost["programme_usd"], rel=1e-12)
-    terms = ("weights", "gradients", "optimizer", "activations", "overhead")
+    terms = ("weights", "gradients", "optimizer", "activations", "fragments", "overhead")
     assert sum(memory[f"{t}_bytes"] for t in terms) == pytest.approx(memory["peak_bytes"], rel=1e-12)
     assert memory["fits"] == (memory["fit_probability"] >= 0.5)
     assert made["compute"]["flops_6nd"] == pytest.approx(6 * made["model"]["active_parameters"] * run["tokens"])
