@@ -1,7 +1,8 @@
 """What it costs to pretrain a language model, how long it takes, and whether that money comes back.
 
-``from costsim import load_scenario, plan, compare, search_layouts, validate``: ``plan`` takes a path, a catalogue name, a
-mapping or a Scenario and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of ``CostsimError``.
+``from costsim import load_scenario, plan, compare, search_layouts, validate``: ``plan`` takes a path, a catalogue name,
+a mapping or a Scenario and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of
+``CostsimError``.
 
 Names are imported when they are first used, so that ``import costsim`` costs nothing.
 """

@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.case import PhaseTerms, TrainingTerms
+from costsim.training.enumeration import Space, enumerate_layouts
 from costsim.training.layout import RECOMPUTE, SHARDING, Layout
-from costsim.training.search import Ranking, Space, enumerate_layouts, nearest_that_fits, rank
+from costsim.training.search import Ranking, nearest_that_fits, rank
 from costsim.uncertainty.draws import middle
 
-FOLLOWING = ("context", "data", "micro_batch")
+FOLLOWING = ("context", "data", "micro_batch", "recompute", "recompute_share")
 """Keys that a phase with another sequence length or batch may choose anew."""
 MAX_MULTIPLE = 64  # how many times the cluster is grown in search of one that fits
 

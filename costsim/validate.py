@@ -55,11 +55,9 @@ def validate(
         InputError: there is no such kind or row, or the evidence cannot be read.
     """
     asked = _what(what)
-    if evidence is None:
-        table = shipped(TABLES[asked or "step"])
-    else:
-        table = read(evidence, TABLES[asked] if asked else None)
-    kind = asked or next(each for each, name in TABLES.items() if name == table.kind)
+    wanted = TABLES[asked] if asked else None
+    table = shipped(wanted or "throughput") if evidence is None else read(evidence, wanted)
+    kind = next(each for each in WHAT if TABLES[each] == table.kind)
     predict = predictor or cast(Predictor, import_module("costsim.evidence.predictions").predict)
     regimes: tuple[Regime, ...] = REGIMES[kind] if evidence is None else ("shipped",)
     if row is not None:

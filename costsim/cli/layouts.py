@@ -11,6 +11,7 @@ HELP = """\
 Examples:
   costsim layouts llama-3.1-405b
   costsim layouts my-run.yaml --top 20 --by cost
+  costsim layouts my-run.yaml --by p90
   costsim layouts my-run.yaml --set cluster.accelerators=512 --format csv
 
 Every legal layout of the cluster that the scenario's stack allows is tried; those that fit in memory come first. The
@@ -23,7 +24,7 @@ def layouts(
         str, typer.Argument(metavar="SCENARIO", autocompletion=names.scenarios, help="A file, a catalogue name, or -.")
     ],
     top: Annotated[str | None, typer.Option("--top", metavar="N", help="How many to show; default 10.")] = None,
-    by: Annotated[str, typer.Option("--by", metavar="time|cost", help="What ranks those that fit.")] = "time",
+    by: Annotated[str, typer.Option("--by", metavar="time|cost|p90", help="What ranks those that fit.")] = "time",
     set_: options.Set = None,
     format_: options.Format = None,
     output: options.Output = None,
@@ -35,21 +36,21 @@ def layouts(
     from costsim.errors import InputError, Problem
     from costsim.inputs.files import read_stdin_text
     from costsim.inputs.kinds import nearest
-    from costsim.ranked import search_layouts
+    from costsim.ranked import ORDERS, search_layouts
     from costsim.render import formats
 
     kind = formats.choose(format_, output)
-    if by not in ("time", "cost"):
-        raise InputError(
-            Problem(f"'{by}' is not accepted", "--by", allowed="time or cost", suggestion=nearest(by, ("time", "cost")))
-        )
+    order = next((known for known in ORDERS if known == by), None)
+    if order is None:
+        allowed = "time, cost or p90 (the 90th percentile of the step time)"
+        raise InputError(Problem(f"'{by}' is not accepted", "--by", allowed=allowed, suggestion=nearest(by, ORDERS)))
     rows = amounts.whole("--top", top)
     if rows == 0:
         raise InputError(Problem("'0' shows nothing", "--top", allowed="1 or more"))
     found = search_layouts(
         scenario,
         top=rows or 10,
-        by="cost" if by == "cost" else "time",
+        by=order,
         overrides=tuple(set_ or ()),
         stdin_text=read_stdin_text() if scenario == "-" else None,
     )

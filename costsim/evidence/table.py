@@ -1,4 +1,4 @@
-"""Reading a table of evidence: shipped, from a file or standard input; all of its problems at once, with their lines."""
+"""Reading a table of evidence: shipped, a file or standard input; all of its problems at once, with their lines."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from costsim.errors import InputError, Problem
 from costsim.inputs.fields import Date, FieldError, Items, Strict, validate
 from costsim.inputs.hardware import (
     Collectives,
+    Generation,
     Kernels,
     MatmulKernel,
     Memory,
@@ -60,6 +61,7 @@ class Accelerator(Strict):
     aliases: Items[str] = ()
     vendor: str = ""
     kind: Literal["gpu", "tpu", "asic", "cpu"] = "gpu"
+    generation: Generation = "other"
     released: Date | None = None
     peak_flops: PeakFlops
     memory: Memory

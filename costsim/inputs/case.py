@@ -11,8 +11,8 @@ from costsim.economics.energy import PowerTerms
 from costsim.economics.replica import Roofline, ServedModel, ServingChip, ServingTerms
 from costsim.scaling.laws import Law
 from costsim.training.device import Chip, Network, Stack, Workload
+from costsim.training.enumeration import Space
 from costsim.training.goodput import FailureTerms
-from costsim.training.search import Space
 from costsim.training.shape import Architecture
 from costsim.uncertainty.ranges import Num
 

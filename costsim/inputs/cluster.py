@@ -11,7 +11,7 @@ from costsim.inputs import units
 from costsim.inputs.fields import ByShape, FieldError, Items, Strict
 from costsim.inputs.kinds import Kind
 from costsim.inputs.money import Failures
-from costsim.inputs.quantity import BytesPerSecondRange, Count, PositiveFractionRange, SecondsRange, Tokens
+from costsim.inputs.quantity import BytesPerSecondRange, Count, Fraction, PositiveFractionRange, SecondsRange, Tokens
 from costsim.inputs.stack import Recompute, Sharding
 from costsim.training.layout import OFFLOAD, RECOMPUTE, SHARDING
 
@@ -164,6 +164,7 @@ class LayoutFields(Strict):
         sequence_parallel: whether tensor ranks split norms too.
         micro_batch: sequences of a forward pass.
         recompute: what is computed again in the backward pass.
+        recompute_share: of the layers of a stage that it applies to.
         offload: what lives in host memory.
     """
 
@@ -178,6 +179,7 @@ class LayoutFields(Strict):
     sequence_parallel: bool | None = None
     micro_batch: Degree | None = None
     recompute: Recompute | None = None
+    recompute_share: Fraction | None = None
     offload: Literal["none", "optimizer"] | None = None
 
     def fixed(self) -> dict[str, float]:

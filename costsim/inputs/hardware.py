@@ -28,6 +28,11 @@ from costsim.inputs.quantity import (
 from costsim.inputs.sourced import Known
 
 Precision: TypeAlias = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8"]
+Generation: TypeAlias = Literal[
+    "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell",
+    "cdna2", "cdna3", "cdna4", "tpu", "gaudi", "trainium", "ascend", "cpu", "other",
+]  # fmt: skip
+"""Families of chips that kernels are written for: an attention kernel of one runs poorly on the next."""
 Term: TypeAlias = Literal["on-demand", "1-year", "3-year", "spot"]
 Covers: TypeAlias = Literal["chip", "board", "server"]
 
@@ -88,6 +93,7 @@ class ScaleUp(Section):
     Attributes:
         per_peer: of a mesh, what one accelerator can send one other.
         dims: of a torus, the shape of the whole domain.
+        wraps: of a torus, the shortest axis of a slice that has wrap-around links; the whole axis if left out.
     """
 
     bandwidth: BytesPerSecond | None = None
@@ -96,6 +102,7 @@ class ScaleUp(Section):
     latency: Seconds | None = None
     per_peer: BytesPerSecond | None = None
     dims: Items[Count] | None = None
+    wraps: Count | None = None
 
     @pydantic.model_validator(mode="after")
     def _hangs_together(self) -> ScaleUp:
@@ -108,6 +115,8 @@ class ScaleUp(Section):
             problems.append(Problem("one peer gets more than all of them", "per_peer", allowed="at most the bandwidth"))
         if self.dims is not None and self.topology != "torus":
             problems.append(Problem(f"a {self.topology} has no 'dims'", "dims", allowed="topology: torus"))
+        if self.wraps is not None and self.dims is None:
+            problems.append(Problem("'wraps' is of the axes in 'dims'", "wraps", allowed="topology: torus, with dims"))
         if self.dims is not None and math.prod(self.dims) != self.domain:
             text = " x ".join(map(str, self.dims))
             problems.append(Problem(f"{text} is {math.prod(self.dims)}, not the domain of {self.domain}", "dims"))
@@ -193,10 +202,17 @@ class AttentionKernel(Section):
 
 
 class Collective(Section):
-    """One collective: ``t = alpha + share of the message / bus_bandwidth``, the share as nccl-tests define it."""
+    """One collective: ``t = alpha + share of the message / bus_bandwidth``, the share as nccl-tests define it.
+
+    Attributes:
+        pair_alpha: alpha between two ranks.
+        pair_bandwidth: bus bandwidth between two ranks.
+    """
 
     alpha: SecondsRange
     bus_bandwidth: BytesPerSecondRange
+    pair_alpha: SecondsRange | None = None
+    pair_bandwidth: BytesPerSecondRange | None = None
 
 
 class Collectives(Section):

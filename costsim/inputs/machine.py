@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
@@ -11,12 +12,15 @@ from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
 from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Precision, Training
 from costsim.inputs.fields import Strict, validate
+from costsim.inputs.hardware import Collective as CollectivePrior
+from costsim.inputs.hardware import Collectives, ScaleUp
 from costsim.inputs.stack import StackFile
 from costsim.inputs.yaml_source import read, split_sourced
-from costsim.training.device import Chip, Network, Stack, Workload
+from costsim.training.device import Chip, Collective, Network, Stack, Workload
 from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Num, Range
 
+DEFAULT_RANKS = 8  # of measured collectives whose file does not say over how many
 RING_HOPS = 7.0  # a ring of eight ranks passes seven links; measured fixed times of collectives are close to that
 
 
@@ -119,18 +123,61 @@ def network(accelerator: Accelerator, cluster: Any, stack: StackFile) -> Network
     if link is None:
         link = cards if cards is not None else accelerator.memory.bandwidth
     hop = given.latency if given.latency is not None else out.latency_seconds if out else 0.0
-    measured = accelerator.kernels.collectives
-    gather = measured.all_gather if measured else None
+    measured = _collectives(accelerator.kernels.collectives, link) if stack.measured_collectives else {}
+    gather = measured.get("all_gather")
     efficiency: float = getattr(stack.scale_up_efficiency, up.topology)
+    per_peer, mesh, chips, links = _paths(up, link, cluster.accelerators)
+    latency = (1.0 if up.topology == "torus" else RING_HOPS) * up.latency_seconds
     return Network(
         scale_up_bandwidth=link,
         scale_up_domain=float(up.domain),
-        scale_up_latency=centre(gather.alpha) if gather else RING_HOPS * up.latency_seconds,
-        scale_up_efficiency=centre(gather.bus_bandwidth) / centre(link) if gather else efficiency,
+        scale_up_latency=latency if gather is None else gather.alpha + gather.hop * gather.ranks,
+        scale_up_efficiency=efficiency if gather is None else gather.share + gather.share_slope / gather.ranks,
         scale_out_bandwidth=cards if cards is not None else link,
         scale_out_latency=hop,
         node=float(cluster.per_node or accelerator.accelerators_per_node),
+        scale_up_per_peer=per_peer,
+        mesh=mesh,
+        axis_chips=chips,
+        axis_links=links,
+        all_gather=gather,
+        reduce_scatter=measured.get("reduce_scatter"),
+        all_reduce=measured.get("all_reduce"),
+        all_to_all=measured.get("all_to_all"),
     )
+
+
+def _paths(up: ScaleUp, link: Num, accelerators: int) -> tuple[Num, float, float, float]:
+    """What the topology allows: bytes/s to one neighbour, 1 for a mesh, chips and usable links of a torus's axis.
+
+    A mesh that does not say what a pair gets divides its links evenly. A slice of a torus is as near a cube as its
+    chips allow; a torus that does not say its shape is taken as a square.
+    """
+    if up.topology == "mesh":
+        return up.per_peer or link / max(1, up.domain - 1), 1.0, 0.0, 2.0
+    if up.topology == "torus":
+        dims = up.dims or (round(math.sqrt(up.domain)),) * 2
+        side = max(2.0, min(accelerators, up.domain) ** (1 / len(dims)))
+        wraps = side >= (up.wraps or min(dims)) - 1e-9
+        return link / (2 * len(dims)), 0.0, side, 2.0 if wraps else 1.0
+    return math.inf, 0.0, 0.0, 2.0
+
+
+def _collectives(measured: Collectives | None, link: Num) -> dict[str, Collective]:
+    """Measured collectives as shares of the links, by the names of the network's fields."""
+    found = {}
+    for name in ("all_gather", "reduce_scatter", "all_reduce", "all_to_all"):
+        prior: CollectivePrior | None = getattr(measured, name, None)
+        if measured is None or prior is None:
+            continue
+        ranks = float(measured.ranks or DEFAULT_RANKS)
+        many = centre(prior.bus_bandwidth) / centre(link), centre(prior.alpha)
+        if prior.pair_alpha is None or prior.pair_bandwidth is None or ranks <= 2:
+            found[name] = Collective(*many, ranks=ranks)
+        else:
+            pair = centre(prior.pair_bandwidth) / centre(link), centre(prior.pair_alpha)
+            found[name] = Collective.between(pair, many, ranks)
+    return found
 
 
 def software(stack: StackFile, training: Training, experts: bool) -> Stack:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from costsim.errors import InputError
 from costsim.inputs import catalogue, units
-from costsim.inputs.fields import Date, Items, Strict, validate
+from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
 from costsim.inputs.kinds import Kind
 from costsim.inputs.quantity import (
     Bytes,
@@ -22,8 +22,8 @@ from costsim.inputs.quantity import (
 )
 from costsim.inputs.yaml_source import Fact, Place, Source, from_mapping, merge, split_sourced
 from costsim.training.device import Stack
+from costsim.training.enumeration import Space
 from costsim.training.layout import RECOMPUTE, SHARDING
-from costsim.training.search import Space
 from costsim.tree import flatten
 
 MAX_PARENTS = 8
@@ -59,6 +59,26 @@ class LinkEfficiency(Strict):
     torus: PositiveFraction
 
 
+class AttentionEfficiency(Strict):
+    """Share of the 16-bit peak that a stack's attention kernel reaches, by the generation of the chip.
+
+    A kernel written for one generation runs far below its rate on the next (FlashAttention-2 on Hopper).
+    """
+
+    other: PositiveFraction
+    volta: PositiveFraction | None = None
+    ampere: PositiveFraction | None = None
+    ada: PositiveFraction | None = None
+    hopper: PositiveFraction | None = None
+    blackwell: PositiveFraction | None = None
+    tpu: PositiveFraction | None = None
+
+    def on(self, generation: str) -> float:
+        """The share on a generation of chips."""
+        found = getattr(self, generation, None)
+        return float(self.other if found is None else found)
+
+
 class StackFile(Strict):
     """A stack; the constants are those of `costsim.training.device.Stack`, which says what each means."""
 
@@ -70,15 +90,19 @@ class StackFile(Strict):
     aliases: Items[str] = ()
     sources: dict[str, SourceFields]
     matmul: PositiveNumber
-    attention_efficiency: PositiveFraction
+    attention_efficiency: Annotated[PositiveFraction | AttentionEfficiency, ByShape("a share, or shares by generation")]
     attention_backward: PositiveNumber
     unfused_attention: Flag
     memory_efficiency: PositiveFraction
     elementwise: PositiveNumber
+    permute_bytes: PlainNumber
     logits_bytes: PlainNumber
     grouped_matmul: PositiveNumber
     expert_imbalance: PositiveNumber
+    accumulate_bytes: PlainNumber
+    accumulate_fused: Flag
     host_seconds: Seconds
+    host_experts: PositiveNumber
     host_tensor_growth: PlainNumber
     tensor_overlap: Fraction
     data_overlap: Fraction
@@ -87,6 +111,7 @@ class StackFile(Strict):
     expert_overlap: Fraction
     pipeline_exposed: Fraction
     scale_up_efficiency: LinkEfficiency
+    measured_collectives: Flag
     scale_out_efficiency: PositiveFraction
     ring_latency: Fraction
     straggler: PlainNumber
@@ -96,6 +121,10 @@ class StackFile(Strict):
     weight_bytes: PositiveNumber
     gradient_bytes: PositiveNumber
     optimizer_bytes: PositiveNumber
+    layer_gradient_bytes: PlainNumber
+    update_bytes: PlainNumber
+    pipeline_outputs: PlainNumber
+    low_precision_storage: Flag
     communication_gradient_bytes: PositiveNumber
     logits_memory_bytes: PlainNumber
     offload_link: BytesPerSecond
@@ -107,14 +136,20 @@ class StackFile(Strict):
     residual_experts: PlainNumber
     search: SearchFields
 
-    def constants(self, experts: bool) -> Stack:
+    def constants(self, experts: bool, generation: str = "other") -> Stack:
         """The numbers that the step-time model takes.
 
         Args:
             experts: whether the model is a mixture of experts, whose speeds scatter more.
+            generation: of the chip, for the attention kernel.
         """
-        values = {f.name: float(getattr(self, f.name)) for f in fields_of(Stack)}
-        return Stack(**values | {"residual": self.residual_experts if experts else self.residual})
+        by_chip = self.attention_efficiency
+        special = {
+            "attention_efficiency": by_chip.on(generation) if isinstance(by_chip, AttentionEfficiency) else by_chip,
+            "residual": self.residual_experts if experts else self.residual,
+        }
+        plain = {f.name: float(getattr(self, f.name)) for f in fields_of(Stack) if f.name not in special}
+        return Stack(**plain, **special)
 
     def space(self, fixed: Mapping[str, float]) -> Space:
         """What the layout search may vary, with the given keys fixed."""

@@ -11,7 +11,9 @@ from costsim.render.flat import csv_text, markdown_table
 from costsim.render.sections import layout_words
 from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
 
-_HEADER = ("rank", "step", "days", "MFU", "cost", "memory", "fits", "layout")
+BESIDE = 60  # columns that a layout needs to stand beside its figures; else it stands under them
+UNDER = 6
+_HEADER = ("rank", "step", "p90", "days", "MFU", "cost", "memory", "fits", "layout")
 
 
 def render(found: Mapping[str, Any], screen: Screen) -> str:
@@ -19,20 +21,28 @@ def render(found: Mapping[str, Any], screen: Screen) -> str:
     room = max(screen.width, 80)
     rows = _rows(found)
     cells = [[Span(text, "label") for text in _HEADER[:-1]], *([Span(text) for text in _cells(row)] for row in rows)]
-    table = columns(cells, "rrrrrrr")
+    table = columns(cells, "rrrrrrrr")
     indent = sum(len(span.text) for span in table[0]) + 2
+    beside = room - indent >= BESIDE
+    indent = indent if beside else UNDER
     words = [
         [[Span(_HEADER[-1], "label")]],
         *(prose(" · ".join(layout_words(r["layout"])), room - indent) for r in rows),
     ]
-    lines: list[Line] = [[Span(f"{clean(found['scenario'])}: layouts by {found['by']}", "title")], []]
+    lines: list[Line] = [[Span(_title(found), "title")], []]
     for place, (cell, text) in enumerate(zip(table, words, strict=True)):
         if found["own"] and place == len(rows):
             lines += [[], [Span("The scenario's own", "label")]]
-        lines.append([*cell, Span("  "), *(text[0] if text else [])])
-        lines += [[Span(" " * indent), *more] for more in text[1:]]
+        first = text[:1] if beside or not place else []  # the heading of the layouts stays in its line
+        lines.append([*cell, Span("  "), *(span for line in first for span in line)])
+        lines += [[Span(" " * indent), *more] for more in text[len(first) :]]
     lines += [[], *_told(found, room)]
     return page([*lines, [], [Span("costsim layouts", "dim")]], screen)
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    by = "the 90th percentile of the step time" if found["by"] == "p90" else found["by"]
+    return f"{clean(found['scenario'])}: layouts by {by}"
 
 
 def _rows(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -53,9 +63,11 @@ def _told(found: Mapping[str, Any], room: int) -> list[Line]:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     usd = row.get("total_usd")
+    p90 = row.get("step_seconds_p90")
     return [
-        "-" if row["rank"] is None else str(row["rank"]),
+        str(row["rank"]),
         numbers.number(row["step_seconds"], "s"),
+        "-" if p90 is None else numbers.number(p90, "s"),
         f"{row['wall_clock_days']:.3g}",
         numbers.number(row["mfu"], "fraction"),
         "-" if usd is None else numbers.number(usd, "USD"),
@@ -79,5 +91,4 @@ def to_markdown(found: Mapping[str, Any]) -> str:
     rows = [[*_cells(row), ", ".join(layout_words(row["layout"]))] for row in _rows(found)]
     if found["own"]:
         rows[-1][0] = f"own ({rows[-1][0]})"
-    title = f"# {clean(found['scenario'])}: layouts by {found['by']}"
-    return "\n\n".join(["<!-- costsim layouts -->", title, markdown_table(_HEADER, rows)]) + "\n"
+    return "\n\n".join(["<!-- costsim layouts -->", f"# {_title(found)}", markdown_table(_HEADER, rows)]) + "\n"

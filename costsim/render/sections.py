@@ -247,9 +247,11 @@ def layout_words(layout: Mapping[str, Any]) -> list[str]:
     for name, shown in (("micro_batch", "micro-batch"), ("gradient_accumulation", "accumulation")):
         if layout.get(name) is not None:
             pieces.append(f"{shown} {short(layout[name], 'count')}")
+    share = layout.get("recompute_share", 1)
     for name in ("sharding", "recompute", "offload"):
         if layout.get(name) not in (None, "none"):
-            pieces.append(f"{name} {short(layout[name])}")
+            part = f" in {short(share, 'fraction')} of the layers" if name == "recompute" and 0 < share < 1 else ""
+            pieces.append(f"{name} {short(layout[name])}{part}")
     return pieces
 
 

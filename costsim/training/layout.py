@@ -34,6 +34,7 @@ class Layout:
         expert_tensor: ranks that split each expert's products.
         data: replicas.
         sharding: what is split over replicas; index into ``SHARDING`` (ZeRO stages 0 to 3).
+        shard_ranks: ranks over which ``sharding`` splits, the rest being copies (HSDP); 0: over all replicas.
         sequence_parallel: 1 where tensor ranks split norms and residuals too.
         micro_batch: sequences of one forward pass of a replica.
         gradient_accumulation: micro-batches of a replica in a step.
@@ -50,6 +51,7 @@ class Layout:
     expert_tensor: Num = 1.0
     data: Num = 1.0
     sharding: Num = 1.0
+    shard_ranks: Num = 0.0
     sequence_parallel: Num = 0.0
     micro_batch: Num = 1.0
     gradient_accumulation: Num = 1.0
@@ -63,13 +65,21 @@ class Layout:
         return self.tensor * self.pipeline * self.context * self.data
 
     @property
+    def shard_size(self) -> Num:
+        """Ranks over which states are split."""
+        replicas = self.data * self.context
+        asked = np.asarray(self.shard_ranks)
+        return np.where(asked > 0, np.minimum(asked, replicas), replicas)
+
+    @property
     def expert_data(self) -> Num:
         """Replicas of each expert."""
         return self.tensor * self.context * self.data / (self.expert * self.expert_tensor)
 
     def at(self, index: int | NDArray[np.intp] | NDArray[np.bool_] | slice) -> Layout:
         """The layouts at ``index`` of a layout of arrays; a plain layout of floats for an integer."""
-        picked = {f.name: np.asarray(getattr(self, f.name))[index] for f in fields(self)}
+        given = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        picked = {name: value[index] if value.ndim else value for name, value in given.items()}
         if isinstance(index, int):
             return Layout(**{name: float(value) for name, value in picked.items()})
         return Layout(**picked)
@@ -82,7 +92,7 @@ class Layout:
             "recompute": RECOMPUTE[int(self.recompute)],
             "offload": OFFLOAD[int(self.offload)],
             "sequence_parallel": bool(self.sequence_parallel),
-            "recompute_share": round(float(self.recompute_share), 4),
+            "recompute_share": float(self.recompute_share),
         }
 
 

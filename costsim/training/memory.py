@@ -1,23 +1,27 @@
 """Peak memory of the fullest accelerator, term by term, and the probability that it fits.
 
-Activations follow Korthikanti et al. 2022, §4 and Table 2, written out tensor by tensor so that grouped-query
-attention, gated feed-forward blocks, experts and latent attention are counted as what they are; model states follow
-Rajbhandari et al. 2020, §3. Both ends of the pipeline are evaluated: the first stage holds the most micro-batches in
-flight, the last one holds the logits; the fuller one is reported.
+Model states follow Rajbhandari et al. 2020, section 3; what a layer and the loss keep is in
+`costsim.training.activations`, what a stage holds in `costsim.training.stages`. Every stage that can be the fullest is
+evaluated, and that one is reported.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from costsim.quantities import declare
-from costsim.training.architecture import Architecture, attention_output_width, kv_width, moe_layers, query_width
+from costsim.training.activations import Layer, has, head_bytes, hidden_bytes, layer
+from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
 from costsim.training.layout import Layout
-from costsim.training.schedule import stage_layers, tokens_of_rank, weights_of_rank
+from costsim.training.schedule import tokens_of_rank
+from costsim.training.stages import Stage, fullest, weights
 from costsim.uncertainty.ranges import Num
+
+LAYERS_GATHERED = 2.0  # the layer that runs and the one fetched ahead of it (Zhao et al. 2023, section 3.3.2)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Memory:
         weights_bytes: weights, with what a sharded layer gathers.
         gradients_bytes: accumulated gradients.
         optimizer_bytes: master copy and moments.
-        activations_bytes: stored activations and logits, with allocator slack.
+        activations_bytes: stored activations, the layer at work and logits.
+        fragments_bytes: what the allocator holds beyond the tensors.
         overhead_bytes: context, communicators, workspaces.
     """
 
@@ -36,7 +41,13 @@ class Memory:
     gradients_bytes: Num
     optimizer_bytes: Num
     activations_bytes: Num
+    fragments_bytes: Num
     overhead_bytes: Num
+
+    @property
+    def allocated_bytes(self) -> Num:
+        """Tensors alive at the peak."""
+        return self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes
 
     @property
     def peak_bytes(self) -> Num:
@@ -44,76 +55,151 @@ class Memory:
         return sum(vars(self).values(), start=np.float64(0.0))
 
 
-def attention_activation_elements(a: Architecture) -> tuple[float, float]:
-    """Elements stored per token of one attention block: (split by tensor ranks, replicated without sequence split).
+Counter: TypeAlias = Literal["allocated", "reserved", "device"]
 
-    Replicated: input of the norm and of the first projection. Split: queries, keys, values and the core's output; in
-    latent attention the compressed vectors are replicated and the expanded heads split.
+
+def counted(used: Memory, counter: Counter) -> Num:
+    """Bytes that a counter of the framework or the driver would print for this peak.
+
+    Args:
+        used: the terms.
+        counter: ``allocated``: tensors alive (torch's peak allocated, SimuMax). ``reserved``: blocks the allocator
+            holds for them, fragments included (torchtitan's log). ``device``: with the context, communicators and
+            workspaces (nvidia-smi), which is what must fit: `Memory.peak_bytes`.
     """
-    split = query_width(a) + 2.0 * kv_width(a) + attention_output_width(a)
-    latent = a.attention.q_rank + a.attention.kv_rank + a.attention.rope_size if a.attention.kind == "mla" else 0
-    return split, 2.0 * a.hidden_size + 2.0 * latent
+    if counter == "allocated":
+        return used.allocated_bytes
+    return used.allocated_bytes + used.fragments_bytes if counter == "reserved" else used.peak_bytes
 
 
-def ffn_activation_elements(a: Architecture) -> tuple[float, float]:
-    """Elements stored per token of a mean feed-forward block: (split by tensor ranks, replicated).
+@dataclass(frozen=True)
+class States:
+    """Bytes that a parameter takes on a rank, weight, gradient and optimizer apart."""
 
-    Dense: input of norm and projection replicated; pre-activations (two with a gate) and their product split. Experts:
-    the same for each active and shared expert, plus the permuted inputs and outputs of each active one.
-    """
-    inner = 3.0 if a.gated_ffn else 2.0
-    share = moe_layers(a) / a.layers
-    split = (1 - share) * inner * a.ffn_size
-    if a.experts is not None:
-        e = a.experts
-        sparse = inner * (e.active * e.ffn_size + e.shared * e.shared_ffn_size) + 2.0 * e.active * a.hidden_size
-        split += share * sparse
-    return split, 2.0 * a.hidden_size
+    weight: Num
+    gradient: Num
+    optimizer: Num
+    update: Num
 
 
-def layer_activation_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Bytes that one layer keeps for one micro-batch until its backward pass."""
-    split, replicated = (
-        x + y for x, y in zip(attention_activation_elements(a), ffn_activation_elements(a), strict=True)
+def states(stack: Stack, layout: Layout, work: Workload, replicas: Num) -> States:
+    """Bytes of a parameter, sharded over ``replicas`` as the layout says (Rajbhandari et al. 2020, section 3)."""
+    sharding = np.asarray(layout.sharding)
+    low: Num = 1.0
+    if np.any(np.asarray(stack.low_precision_storage) > 0):
+        low = np.where(np.asarray(stack.low_precision_storage) > 0, np.minimum(1.0, work.matmul_bytes / 2.0), 1.0)
+    part = 1.0 / replicas
+    owned = np.where(sharding >= 1, part, 1.0)
+    on_device = np.where(np.asarray(layout.offload) > 0, 0.0, owned)
+    return States(
+        stack.weight_bytes * low * np.where(sharding >= 3, part, 1.0),
+        stack.gradient_bytes * np.where(sharding >= 2, part, 1.0),
+        stack.optimizer_bytes * on_device,
+        stack.update_bytes * on_device,
     )
-    spread = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
-    rows = tokens_of_rank(layout, work)
-    kept = rows * work.activation_bytes * (split / layout.tensor + replicated / spread) * stack.activation_factor
-    scores = 5.0 * rows * work.sequence_length * a.heads / layout.tensor  # bytes: scores, softmax, mask (Korthikanti)
-    unfused = np.asarray(stack.unfused_attention) * scores
-    full = rows * work.activation_bytes * a.hidden_size / spread
-    recompute = np.asarray(layout.recompute)
-    whole = kept + unfused
-    repeated = np.select([recompute >= 2, recompute >= 1], [full, kept * stack.selective_kept], whole)
-    return layout.recompute_share * repeated + (1 - layout.recompute_share) * whole
 
 
-def working_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Bytes of the one layer that is being recomputed, and of the gradient flowing through it."""
-    none = Layout(**{**vars(layout), "recompute": 0.0})
-    live = layer_activation_bytes(a, stack, none, work)
-    flowing = 2.0 * tokens_of_rank(layout, work) * work.activation_bytes * a.hidden_size
-    return np.where(np.asarray(layout.recompute) >= 2, live, 0.0) + flowing
+@dataclass(frozen=True)
+class Pieces:
+    """Bytes on one rank of what stages are made of.
 
-
-def stage_activation_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
-    """Activations of the fuller pipeline end.
-
-    The first stage holds ``min(m, p)`` micro-batches of its layers, times ``1 + (p−1)/(p v)`` when interleaved
-    (Korthikanti 2022, §4.2.3 and Appendix B); the last one holds one, and the logits.
+    Attributes:
+        shared: of a parameter that every replica has.
+        routed: of a parameter of a routed expert; None without experts.
+        gathered: weights of the layers that are whole while a fully sharded layer runs.
+        gathered_ends: the same of (embedding, head), which stay whole.
+        made: gradients of one layer's weights before they are added or scattered.
+        made_head: the same of the head.
+        dense: a dense layer's tensors for one micro-batch; None where there is no such layer.
+        sparse: the same of a layer with experts.
+        working: tensors of the layer whose backward pass needs most.
+        head: tensors of the final norm, the logits and the loss.
+        output: what a stage keeps of a micro-batch besides its layers' tensors.
     """
-    layer = layer_activation_bytes(a, stack, layout, work)
-    heaviest, last = stage_layers(a, layout)
-    pipeline = layout.pipeline
-    in_flight = np.minimum(layout.gradient_accumulation, pipeline)
-    interleaved = 1 + (pipeline - 1) / (pipeline * layout.virtual_pipeline)
-    in_flight = in_flight * np.where(layout.virtual_pipeline > 1, interleaved, 1.0)
+
+    shared: States
+    routed: States | None
+    gathered: Num
+    gathered_ends: tuple[Num, Num]
+    made: Num
+    made_head: Num
+    dense: Layer | None
+    sparse: Layer | None
+    working: Num
+    head: Num
+    output: Num
+
+
+def pieces(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Pieces:
+    """Weigh the pieces.
+
+    Fully sharded, embedding and head, the layer that runs and the one fetched ahead of it are whole. Every stack makes
+    the gradient of a layer's weights, and of the head's, before it is added (``layer_gradient_bytes`` each); experts
+    that accumulate in place do so one at a time.
+    """
     rows = tokens_of_rank(layout, work)
-    logits = rows * (a.vocab_size / layout.tensor * stack.logits_memory_bytes + a.hidden_size * work.activation_bytes)
-    first = heaviest * layer * in_flight
-    end = np.where(pipeline > 1, last * layer * np.minimum(1.0, in_flight) + logits, first + logits)
-    stored = np.maximum(first, end) + working_bytes(a, stack, layout, work)
-    return stored * (1 + stack.allocator_slack)
+    has_dense, has_sparse = has(a)
+    dense = layer(a, stack, layout, work, rows, sparse=False) if has_dense else None
+    sparse = layer(a, stack, layout, work, rows, sparse=True) if has_sparse else None
+    w = weights(a)
+    split = 1.0 / layout.tensor
+    sharded = np.where(np.asarray(layout.sharding) >= 3, work.activation_bytes, 0.0)
+    one: Num = max(w.dense_layer if has_dense else 0.0, w.moe_layer if has_sparse else 0.0) * split
+    whole, made = one, one
+    if a.experts is not None:
+        routed = w.routed / (layout.expert * layout.expert_tensor)
+        whole = one + routed
+        made = one + np.where(sharded > 0, routed, w.routed / a.experts.routed / layout.expert_tensor)
+    ends = sharded * split
+    output: Num = 0.0
+    if np.any(np.asarray(stack.pipeline_outputs) > 0):
+        output = stack.pipeline_outputs * hidden_bytes(a, layout, work, rows)
+        output = np.where(np.asarray(layout.pipeline) > 1, output, 0.0)
+    alone = [each.working for each in (dense, sparse) if each is not None]
+    return Pieces(
+        shared=states(stack, layout, work, layout.shard_size),
+        routed=states(stack, layout, work, layout.expert_data) if has_sparse else None,
+        gathered=sharded * (LAYERS_GATHERED * whole),
+        gathered_ends=(w.embedding * ends, (w.head + w.copy) * ends),
+        made=stack.layer_gradient_bytes * made,
+        made_head=stack.layer_gradient_bytes * (w.head + w.copy) * split,
+        dense=dense,
+        sparse=sparse,
+        working=alone[0] if len(alone) == 1 else np.maximum(alone[0], alone[1]),
+        head=head_bytes(a, stack, layout, work, rows),
+        output=output,
+    )
+
+
+def stored_bytes(parts: Pieces, stage: Stage) -> Num:
+    """Bytes that the layers of a stage keep for all micro-batches in flight."""
+    total = parts.output
+    if parts.dense is not None:
+        total = total + stage.dense_layers * parts.dense.stored
+    if parts.sparse is not None:
+        total = total + stage.moe_layers * parts.sparse.stored
+    return total * stage.in_flight
+
+
+def stage_terms(parts: Pieces, stage: Stage) -> tuple[Num, Num, Num, Num]:
+    """Bytes of one rank of a stage: (weights, gradients, optimizer, activations).
+
+    Activations peak at the loss or within a layer's backward pass. Where the optimizer's temporary buffers
+    (``update_bytes`` a parameter of the shard) are larger, they count in the activations' place: the update starts when
+    those, gathered weights and gradients of one layer are gone.
+    """
+    each, few = parts.shared, parts.routed
+    weight, gradient, optimizer = (stage.dense * x for x in (each.weight, each.gradient, each.optimizer))
+    update = stage.dense * each.update
+    if few is not None:
+        weight = weight + stage.sparse * few.weight
+        gradient = gradient + stage.sparse * few.gradient
+        optimizer = optimizer + stage.sparse * few.optimizer
+        update = update + stage.sparse * few.update
+    gathered = parts.gathered + stage.embedding * parts.gathered_ends[0] + stage.head * parts.gathered_ends[1]
+    made = parts.made + stage.head * parts.made_head
+    stored = stored_bytes(parts, stage) + np.maximum(parts.working, stage.head * parts.head)
+    return weight + gathered, gradient + made, optimizer, np.maximum(stored, update - gathered - made)
 
 
 def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Memory:
@@ -128,25 +214,26 @@ def memory(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Mem
     Returns:
         Bytes by term, broadcast over the arguments.
     """
-    dense, sparse = weights_of_rank(a, layout)
-    sharding = np.asarray(layout.sharding)
-    replicas, few = layout.data * layout.context, layout.expert_data
-    layers = stage_layers(a, layout)[0]
+    parts = pieces(a, stack, layout, work)
+    candidates = fullest(a, layout)
+    terms = stage_terms(parts, candidates[0])
+    most = sum(terms, start=np.float64(0.0))
+    for stage in candidates[1:]:
+        others = stage_terms(parts, stage)
+        total = sum(others, start=np.float64(0.0))
+        fuller = total > most
+        terms = tuple(np.where(fuller, y, x) for x, y in zip(terms, others, strict=True))  # type: ignore[assignment]
+        most = np.where(fuller, total, most)
+    return Memory(*terms, fragments_bytes=stack.allocator_slack * most, overhead_bytes=stack.overhead_bytes)
 
-    def states(nbytes: Num, stage: int) -> Num:
-        shard = sharding >= stage
-        return nbytes * (dense / np.where(shard, replicas, 1.0) + sparse / np.where(shard, few, 1.0))
 
-    master = np.where(sharding >= 3, 0.0, stack.weight_bytes)
-    gathered = np.where(sharding >= 3, 2.0 * work.activation_bytes * (dense + sparse) / layers, 0.0)
-    optimizer = states(stack.optimizer_bytes, 1) * np.where(np.asarray(layout.offload) > 0, 0.0, 1.0)
-    return Memory(
-        weights_bytes=states(1.0, 3) * master + gathered,
-        gradients_bytes=states(stack.gradient_bytes, 2),
-        optimizer_bytes=optimizer,
-        activations_bytes=stage_activation_bytes(a, stack, layout, work),
-        overhead_bytes=stack.overhead_bytes,
-    )
+def peak_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload) -> Num:
+    """`Memory.peak_bytes` of `memory`, without telling the terms apart."""
+    parts = pieces(a, stack, layout, work)
+    most: Num = 0.0
+    for stage in fullest(a, layout):
+        most = np.maximum(most, sum(stage_terms(parts, stage), start=np.float64(0.0)))
+    return most * (1 + stack.allocator_slack) + stack.overhead_bytes
 
 
 def normal_cdf(x: Num) -> Num:
@@ -176,4 +263,4 @@ def fit_probability(peak_bytes: Num, capacity_bytes: Num, spread: Num) -> Num:
 
 def fits(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> Num:
     """Probability of fitting for each layout."""
-    return fit_probability(memory(a, stack, layout, work).peak_bytes, chip.memory_bytes, stack.memory_spread)
+    return fit_probability(peak_bytes(a, stack, layout, work), chip.memory_bytes, stack.memory_spread)

@@ -32,12 +32,23 @@ for _key, _label in LAYOUT_LABELS.items():
         else "given, or chosen by the layout search",
         source="Narayanan et al. 2021, section 3",
     )
+declare(
+    "layout.recompute_share",
+    label="Layers recomputed",
+    unit="fraction",
+    formula="given, or the least share of a stage's layers that fits {accelerator.memory.usable} where it recomputes",
+    source="docs/layouts.md",
+)
 
 _MEMORY = {
-    "weights_bytes": ("Weights", "weights of the fullest rank, at {stack.weight_bytes} bytes each unless sharded"),
+    "weights_bytes": (
+        "Weights",
+        "parameters of the fullest rank, {stack.weight_bytes} bytes each, sharded or not; and what sharding gathers",
+    ),
     "gradients_bytes": (
         "Gradients",
-        "parameters of the fullest rank, {stack.gradient_bytes} bytes each, sharded or not",
+        "parameters of the fullest rank, {stack.gradient_bytes} bytes each, sharded or not; and those that a layer "
+        "and the head make before they are added, {stack.layer_gradient_bytes} bytes each",
     ),
     "optimizer_bytes": (
         "Optimizer",
@@ -45,7 +56,13 @@ _MEMORY = {
     ),
     "activations_bytes": (
         "Activations",
-        "tensor-by-tensor sum over the layers and micro-batches in flight on the fuller pipeline end, logits included",
+        "tensor-by-tensor sum over the layers and micro-batches in flight on the fullest stage, and the larger of the "
+        "loss and the layer whose backward pass runs; or the optimizer's temporary buffers where they are larger",
+    ),
+    "fragments_bytes": (
+        "Fragments",
+        "{stack.allocator_slack} * ({memory.weights_bytes} + {memory.gradients_bytes} + {memory.optimizer_bytes}"
+        " + {memory.activations_bytes})",
     ),
     "overhead_bytes": ("Context and buffers", "{stack.overhead_bytes}"),
 }
@@ -99,7 +116,7 @@ def layout_section(layout: Layout) -> dict[str, object]:
     label="Peak memory",
     unit="byte",
     formula="{memory.weights_bytes} + {memory.gradients_bytes} + {memory.optimizer_bytes} + {memory.activations_bytes}"
-    " + {memory.overhead_bytes}",
+    " + {memory.fragments_bytes} + {memory.overhead_bytes}",
     source="sum of the terms",
     better="lower",
 )

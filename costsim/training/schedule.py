@@ -10,15 +10,17 @@ Sources: 1F1B and interleaving: Narayanan et al. 2021, §2.2; sequence paralleli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from costsim.training import collectives as comm
 from costsim.training import kernels
-from costsim.training.architecture import Architecture, attention_flops_per_token, kv_width, moe_layers, parameters
+from costsim.training.architecture import Architecture, attention_flops_per_token, kv_width, moe_layers
 from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.layout import Layout
+from costsim.training.stages import heaviest
 from costsim.uncertainty.ranges import Num
 
 HOST_ORDER = 6  # how sharply the slower of device and host sets a layer's time
@@ -127,12 +129,15 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
     compute = products * (3 + again) + core * (1 + stack.attention_backward + core_again)
     traffic = kernels.elementwise_bytes_per_token(a, layout.tensor, layout.sequence_parallel, stack)
     if a.experts is not None:  # tokens are gathered, permuted and combined
-        traffic = traffic + 6 * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
+        traffic = (
+            traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
+        )
     memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
     device = compute + memory
     repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share, 0.0)
     passes = 2 + repeated
-    host = passes * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
+    launches = 1 + (stack.host_experts - 1) * moe_layers(a) / a.layers
+    host = passes * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
     high = np.maximum(device, host)
     waiting = high * ((device / high) ** HOST_ORDER + (host / high) ** HOST_ORDER) ** (1 / HOST_ORDER) - device
     return Pass(
@@ -148,13 +153,15 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
 def tensor_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload) -> Num:
     """Exposed seconds of a layer's tensor-parallel collectives, forward and backward (Narayanan 2021, §3.2).
 
-    Two all-reduces of the activations each way, or the same volume as all-gather and reduce-scatter. A sparse
-    feed-forward block has none of its own: its tokens are dispatched straight from the split sequence.
+    Two all-reduces of the activations each way, or an all-gather and a reduce-scatter for each where the sequence is
+    split. A sparse feed-forward block has none of its own: its tokens are dispatched straight from the split sequence.
     """
     ranks = comm.group(layout.tensor, 1.0, network, stack)
     nbytes = tokens_of_rank(layout, work) * a.hidden_size * work.activation_bytes
     blocks = 1 + 1 - moe_layers(a) / a.layers
-    return np.where(layout.tensor > 1, 2 * blocks * comm.all_reduce(nbytes, ranks) * (1 - stack.tensor_overlap), 0.0)
+    split = comm.all_gather(nbytes, ranks) + comm.reduce_scatter(nbytes, ranks)
+    once = np.where(np.asarray(layout.sequence_parallel) > 0, split, comm.all_reduce(nbytes, ranks))
+    return np.where(layout.tensor > 1, 2 * blocks * once * (1 - stack.tensor_overlap), 0.0)
 
 
 def expert_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload) -> Num:
@@ -219,45 +226,40 @@ def data_exchange(
         backward: the same, backward.
     """
     dense, sparse = weights_of_rank(a, layout)
-    replicas = layout.data * layout.context
-    stride = layout.tensor
-    whole = comm.group(replicas, stride, network, stack)
+    replicas, shard = layout.data * layout.context, layout.shard_size
+    whole = comm.group(shard, layout.tensor, network, stack)
+    copies = comm.group(replicas / shard, layout.tensor * shard, network, stack)
     few = comm.group(layout.expert_data, layout.expert * layout.expert_tensor, network, stack)
-    layers = stage_layers(a, layout)[0]
+    buckets = np.maximum(1.0, stage_layers(a, layout)[0])
 
-    def both(nbytes: Num) -> Num:
+    def both(collective: Callable[[Num, comm.Group], Num], nbytes: Num) -> Num:
         """Seconds of one collective of shared and of expert weights, layer by layer."""
-        buckets = np.maximum(1.0, layers)
-        dense_time = comm.all_gather(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
-        sparse_time = np.where(layout.expert_data > 1, comm.all_gather(sparse * nbytes, few), 0.0)
+        dense_time = collective(dense * nbytes, whole) + (buckets - 1) * whole.latency * stack.ring_latency
+        sparse_time = np.where(layout.expert_data > 1, collective(sparse * nbytes, few), 0.0)
         return dense_time + (sparse_time if a.experts is not None else 0.0)
 
-    scatter = both(stack.communication_gradient_bytes)
-    gather = both(work.activation_bytes)
-    at_end = np.maximum(0.0, scatter - stack.data_overlap * backward) + np.maximum(
-        0.0, gather - stack.data_overlap * forward
+    scatter = both(comm.reduce_scatter, stack.communication_gradient_bytes)
+    gather = both(comm.all_gather, work.activation_bytes)
+    between = np.where(
+        replicas > shard, comm.all_reduce(dense / shard * stack.communication_gradient_bytes, copies), 0.0
     )
+    # Interleaved chunks finish their last backward one after another: the first can be reduced while others compute.
+    in_flight = np.minimum(layout.gradient_accumulation, layout.pipeline)
+    window = np.maximum(1.0, in_flight * (1 - 1 / layout.virtual_pipeline)) * stack.data_overlap
+    at_end = np.maximum(0.0, scatter + between - window * backward) + np.maximum(0.0, gather - window * forward)
 
     def exposed(transfer: Num, compute: Num) -> Num:
         return np.maximum(transfer - stack.gather_overlap * compute, 0.15 * np.minimum(transfer, compute))
 
     sharded = layout.gradient_accumulation * (exposed(gather, forward) + exposed(gather + scatter, backward))
+    sharded = sharded + np.maximum(0.0, between - stack.data_overlap * backward)
     time = np.where(np.asarray(layout.sharding) >= 3, sharded, at_end)
     return np.where(replicas > 1, time, 0.0)
 
 
 def weights_of_rank(a: Architecture, layout: Layout) -> tuple[Num, Num]:
     """Parameters that the heaviest rank holds before sharding over replicas: (shared by all, routed experts)."""
-    p = parameters(a)
-    layers = stage_layers(a, layout)[0]
-    all_layers = a.layers + a.multi_token_prediction
-    sparse = moe_layers(a) / a.layers
-    dense_layer = p.attention_per_layer + (1 - sparse) * p.ffn_dense_per_layer
-    dense_layer = dense_layer + sparse * (p.shared_experts_per_layer + p.router_per_layer)
-    ends = np.where(layout.pipeline > 1, max(p.embedding, p.head), p.embedding + p.head)
-    dense = (layers * dense_layer + ends) / layout.tensor + p.norms_total * layers / all_layers
-    routed = a.experts.routed * p.expert_each if a.experts is not None else 0.0
-    return dense, layers * sparse * routed / (layout.expert * layout.expert_tensor)
+    return heaviest(a, layout)
 
 
 def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout) -> Num:
@@ -269,7 +271,7 @@ def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout)
     Source: SimuMax 1.2 optimizer model (read and write of moments and master copy, gradient and 16-bit copy).
     """
     dense, sparse = weights_of_rank(a, layout)
-    split = np.where(np.asarray(layout.sharding) >= 1, layout.data * layout.context, 1.0)
+    split = np.where(np.asarray(layout.sharding) >= 1, layout.shard_size, 1.0)
     split_sparse = np.where(np.asarray(layout.sharding) >= 1, layout.expert_data, 1.0)
     updated = dense / split + sparse / split_sparse
     on_device = OPTIMIZER_TRAFFIC / (chip.memory_bandwidth * stack.memory_efficiency)
@@ -279,6 +281,22 @@ def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout)
 
 
 OPTIMIZER_TRAFFIC = 26.0
+
+
+def accumulation(a: Architecture, chip: Chip, stack: Stack, layout: Layout, products: Num) -> Num:
+    """Seconds to add a micro-batch's gradients to the sum; only what their products do not hide where they are fused.
+
+    Args:
+        a: the shape.
+        chip: its memory.
+        stack: bytes, and whether the addition is fused.
+        layout: the split.
+        products: seconds of the products that make the gradients, of the heaviest stage.
+    """
+    dense, sparse = weights_of_rank(a, layout)
+    traffic = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * chip.matmul_memory_efficiency)
+    fused = kernels.smooth_max(products, traffic) - products
+    return np.where(np.asarray(stack.accumulate_fused) > 0, fused, traffic)
 
 
 def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload) -> Step:
@@ -310,16 +328,17 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     mean_stage = ((a.layers + a.multi_token_prediction) * layer.seconds + head.seconds) / layout.pipeline
     bubble = (layout.pipeline - 1) / layout.virtual_pipeline * mean_stage
     handed = tokens_of_rank(layout, work) * a.hidden_size * work.activation_bytes
-    handed = handed / np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
+    handed = handed / layout.tensor  # each tensor rank sends its share, gathered again over the fast links
     stride = layout.tensor * layout.context * layout.data
     hop = comm.send(handed, stride, network, stack) * stack.pipeline_exposed
     hops = np.where(layout.pipeline > 1, 2 * micro * layout.virtual_pipeline * hop, 0.0)
     again = recomputed_share(layout, stack)
     data = data_exchange(a, network, stack, layout, work, stage / (3 + again), stage * (2 + again) / (3 + again))
     update = optimizer_seconds(a, chip, stack, layout)
+    accumulate = accumulation(a, chip, stack, layout, layers * layer.compute / 3)
     terms = (
         through(layer.compute, head.compute),
-        through(layer.memory, head.memory),
+        through(layer.memory, head.memory) + micro * accumulate,
         through(layer.tensor, 0.0),
         bubble + hops,
         data,

@@ -1,79 +1,33 @@
-"""Layout search: every legal layout of a cluster, through the same functions as one layout."""
+"""Layout search: every legal layout of a cluster, through the same functions as one layout.
+
+``costsim.training.enumeration`` makes the layouts; ``rank`` gives each its time and its chance of fitting, and orders
+them. Recomputation is crossed with all other keys by broadcasting, so that what does not depend on it is computed once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from costsim.training.architecture import Architecture, moe_layers
+from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Network, Stack, Workload
-from costsim.training.layout import Layout
-from costsim.training.memory import fits
-from costsim.training.schedule import step
+from costsim.training.enumeration import Candidates
+from costsim.training.layout import Layout, stacked
+from costsim.training.memory import fit_probability, memory
+from costsim.training.schedule import stage_layers, step
+from costsim.uncertainty.ranges import Num
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FITS = 0.5  # a layout fits when it does with at least this probability: the contract's rule
 LIKELY = 0.9  # a layout is taken for fitting when it fits with this probability, if any does
-FEWEST_TOKENS = 4096  # of a context rank: shorter pieces of a sequence are not worth their exchanges
-CHUNK = 8192  # layouts evaluated together: the arrays of one chunk stay in cache
-AXES = (
-    "tensor",
-    "pipeline",
-    "virtual_pipeline",
-    "context",
-    "expert",
-    "expert_tensor",
-    "sharding",
-    "sequence_parallel",
-    "micro_batch",
-    "recompute",
-    "offload",
-)
-
-
-@dataclass(frozen=True)
-class Space:
-    """What a stack allows the search to use, with each key fixed where the scenario gives it.
-
-    Attributes:
-        tensor: whether tensor parallelism may be used.
-        pipeline: whether pipeline parallelism may be used.
-        context: whether context parallelism may be used.
-        sharding: indices into ``SHARDING``.
-        recompute: indices into ``RECOMPUTE``.
-        sequence_parallel: whether it is used with tensor parallelism.
-        fixed: keys that the scenario gives, by name.
-    """
-
-    tensor: bool
-    pipeline: bool
-    context: bool
-    sharding: Sequence[int]
-    recompute: Sequence[int]
-    sequence_parallel: bool
-    fixed: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Legal layouts and why the others were refused.
-
-    Attributes:
-        layouts: arrays of one common shape ``(n,)``.
-        refused: how many combinations broke which rule.
-    """
-
-    layouts: Layout
-    refused: Mapping[str, int]
-
-    def __len__(self) -> int:
-        """How many layouts are legal."""
-        return int(np.size(self.layouts.tensor))
+LIKELY_SCORE = 1.2815515655446004  # standard normal quantile of LIKELY
+CHUNK = 8192  # layouts evaluated together, before recomputation is crossed: the arrays of one chunk stay in cache
+ROUNDING = 1e-9  # of a share of layers: less than this over a whole layer is that layer
 
 
 @dataclass(frozen=True)
@@ -81,7 +35,7 @@ class Ranking:
     """Every candidate with its step time and its chance of fitting, and the order to prefer them in.
 
     Attributes:
-        candidates: the layouts.
+        candidates: the layouts, one by one, each with the recomputation that it needs.
         seconds: time of each for the stated batch, shape ``(n,)``; batches that were rounded are scaled to it.
         probability: of fitting, shape ``(n,)``.
         order: indices, best first: those that fit by time, then the rest by probability.
@@ -103,122 +57,116 @@ class Ranking:
         return bool(self.probability[self.order[0]] >= FITS)
 
 
-def powers(limit: float) -> list[float]:
-    """Powers of two up to ``limit``, inclusive."""
-    return [float(2**i) for i in range(int(np.log2(max(1.0, limit))) + 1)]
+def preferred(probability: NDArray[np.float64], within: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The order of preference: what fits with ``LIKELY``, then with ``FITS``, by a figure; then the rest by chance.
+
+    Args:
+        probability: of fitting, shape ``(n,)``.
+        within: what is to be small among those that fit, shape ``(n,)``.
+    """
+    tier = tiers(probability)
+    return np.lexsort((np.where(tier == 2, -probability, within), tier))
 
 
-def divisors(n: int, limit: float) -> list[float]:
-    """Divisors of ``n`` up to ``limit``."""
-    return [float(d) for d in range(1, int(min(n, limit)) + 1) if n % d == 0]
+def tiers(probability: NDArray[np.float64]) -> NDArray[np.intp]:
+    """0 where a layout likely fits, 1 where it rather fits than not, 2 for the rest."""
+    return np.where(probability >= LIKELY, 0, np.where(probability >= FITS, 1, 2))
 
 
-def options(a: Architecture, accelerators: int, domain: float, batch: float, space: Space) -> dict[str, list[float]]:
-    """Values to try for each key, before the rules that join them."""
-    sparse = a.experts.routed if a.experts is not None else 1
-    stages = sorted({*divisors(a.layers, 64), *divisors(a.layers + 2, 64), *powers(64)})
-    found: dict[str, list[float]] = {
-        "tensor": powers(min(domain, 16, a.heads)) if space.tensor else [1.0],
-        "pipeline": [p for p in stages if p <= accelerators] if space.pipeline else [1.0],
-        "virtual_pipeline": [1.0, 2.0, 4.0, 8.0] if space.pipeline else [1.0],
-        "context": powers(16) if space.context else [1.0],
-        "expert": [e for e in powers(256) if sparse % e == 0] if sparse > 1 else [1.0],
-        "expert_tensor": [1.0],
-        "sharding": [float(s) for s in space.sharding],
-        "sequence_parallel": [1.0 if space.sequence_parallel else 0.0],
-        "micro_batch": [m for m in powers(64) if m <= batch],
-        "recompute": [float(r) for r in space.recompute],
-        "offload": [0.0],
-    }
-    return found | {key: [value] for key, value in space.fixed.items() if key in found}
+def least_share(
+    a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest share of a stage's layers that must be recomputed to fit with ``LIKELY``; 1 where none is enough.
 
-
-def enumerate_layouts(
-    a: Architecture,
-    accelerators: int,
-    domain: float,
-    sequence_length: float,
-    batch: float,
-    space: Space,
-    *,
-    exact_batch: bool = True,
-) -> Candidates:
-    """All legal layouts of ``accelerators`` ranks.
-
-    A layout is legal when its degrees multiply to the cluster, heads and experts divide, chunks of layers exist, the
-    batch divides over replicas and micro-batches, and no rule of its stack is broken. Keys that the scenario gives
-    are kept whatever the stack prefers.
+    Whole layers of the heaviest stage, at least one. Peak memory is the greater of two lines in the share, one for each
+    end of the pipeline. The line through no and one recomputed layer meets the limit at or before the answer: where
+    that share does not fit, the other end has become the fuller, and the line from there to all layers is its.
 
     Args:
         a: the model's shape.
-        accelerators: of the cluster.
-        domain: accelerators of a scale-up domain.
-        sequence_length: tokens.
-        batch: sequences of a step.
-        space: what may vary.
-        exact_batch: whether the batch must divide; else it is rounded to whole micro-batches.
+        chip: its memory.
+        stack: its constants.
+        layout: floats or arrays; its own share is not looked at.
+        work: the step.
 
     Returns:
-        The legal ones, and how many were refused for which reason.
+        The share, and the peak memory with it, bytes.
     """
-    axes = options(a, accelerators, domain, batch, space)
-    grids = [g.ravel() for g in np.meshgrid(*(np.array(axes[name]) for name in AXES), indexing="ij")]
-    made = Layout(**dict(zip(AXES, grids, strict=True)))
-    used = made.tensor * made.pipeline * made.context
-    data = np.floor(accelerators / used)
-    if "data" in space.fixed:
-        data = np.full_like(data, space.fixed["data"])
-    accumulation = batch / np.maximum(1.0, data * made.micro_batch)
-    if not exact_batch:
-        accumulation = np.maximum(np.floor(accumulation + 0.5), np.where(accumulation >= 0.5, 1.0, accumulation))
-    made = replace(
-        made,
-        data=data,
-        gradient_accumulation=accumulation,
-        sequence_parallel=np.where(
-            (made.tensor > 1) | ("sequence_parallel" in space.fixed), made.sequence_parallel, 0.0
-        ),
-    )
-    legal = np.ones(grids[0].shape, dtype=bool)
-    refused: dict[str, int] = {}
-    broken_rules = rules(a, made, accelerators, sequence_length, batch)
-    if "context" not in space.fixed:
-        short = (made.context > 1) & (sequence_length / made.context < FEWEST_TOKENS)
-        broken_rules[f"context ranks would hold fewer than {FEWEST_TOKENS:,} tokens"] = np.asarray(short)
-    for reason, broken in broken_rules.items():
-        refused[reason] = int(np.sum(legal & broken))
-        legal &= ~broken
-    return Candidates(made.at(np.flatnonzero(legal)), {k: n for k, n in refused.items() if n})
+    layers = stage_layers(a, layout)[0]
+    shape = np.broadcast_shapes(np.shape(layout.recompute), np.shape(layers))
+    if not shape:
+        share, used = least_share(a, chip, stack, stacked(layout), work)
+        return share.reshape(()), used.reshape(())
+    limit = chip.memory_bytes * np.exp(-LIKELY_SCORE * stack.memory_spread)
+    ends = np.reshape([0.0, 1.0], (2, *(1 for _ in shape)))
+    none, used = np.array(np.broadcast_to(_peak(a, stack, layout, work, ends), (2, *shape)))
+    share = np.ones(shape)
+    able = np.nonzero((used <= limit) & (used < none))
+    if able[0].size:
+        some = Layout(**{name: _at(v, shape, able) for name, v in vars(layout).items()})
+        share[able], used[able] = _crossing(a, stack, some, work, limit, none[able], used[able])
+    return share, used
 
 
-def rules(
-    a: Architecture, layout: Layout, accelerators: int, sequence_length: float, batch: float
-) -> dict[str, NDArray[np.bool_]]:
-    """Which rule each layout breaks, by the reason shown to the user."""
-    layers = a.layers + a.multi_token_prediction
-    per_stage = np.ceil(layers / layout.pipeline)
-    ranks = layout.tensor * layout.context * layout.data
-    width = layout.expert * layout.expert_tensor
-    none = np.zeros(np.shape(layout.tensor), dtype=bool)
-    sparse = moe_layers(a) > 0
-    return {
-        "degrees do not multiply to the cluster": layout.accelerators != accelerators,
-        "tensor ranks do not divide the heads": a.heads % layout.tensor != 0,
-        "more stages than layers": layout.pipeline > layers,
-        "stages leave one without a layer": (layout.pipeline - 1) * per_stage >= layers + 1,
-        "chunks of a stage do not divide its layers": (layout.virtual_pipeline > 1)
-        & ((layout.pipeline == 1) | (per_stage % layout.virtual_pipeline != 0)),
-        "sequence does not divide over context ranks": (sequence_length % (2 * layout.context) != 0)
-        & (layout.context > 1),
-        "expert ranks do not divide the cluster's replicas": (ranks % width != 0) if sparse else none,
-        "batch does not divide over replicas and micro-batches": (layout.gradient_accumulation < 1)
-        | (layout.gradient_accumulation % 1 != 0),
-        "fewer micro-batches than stages": (layout.pipeline > 1)
-        & (layout.gradient_accumulation < layout.pipeline)
-        & (layout.gradient_accumulation < batch / np.maximum(1.0, layout.data)),
-        "full sharding with a pipeline": (np.asarray(layout.sharding) >= 3) & (layout.pipeline > 1),
-        "nothing to shard over": (np.asarray(layout.sharding) >= 2) & (layout.data * layout.context == 1),
-    }
+def _crossing(
+    a: Architecture,
+    stack: Stack,
+    layouts: Layout,
+    work: Workload,
+    limit: Num,
+    none: NDArray[np.float64],
+    whole: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The share at which layouts that fit with all of their layers recomputed begin to, and the peak there.
+
+    Args:
+        a: the model's shape.
+        stack: its constants.
+        layouts: arrays of shape ``(n,)``.
+        work: the step.
+        limit: of the peak, bytes.
+        none: the peak with no layer recomputed, more than ``whole``.
+        whole: the peak with all.
+    """
+    layers = stage_layers(a, layouts)[0]
+
+    def meets(start: Num, before: Num, end: Num, after: Num) -> NDArray[np.float64]:
+        """Where the line from ``before`` at a share to ``after`` at another meets the limit, in whole layers."""
+        saved = before - after
+        part = start + (end - start) * np.maximum(before - limit, 0.0) / np.where(saved > 0, saved, np.inf)
+        return np.clip(np.ceil(part * layers - ROUNDING), 1.0, layers) / layers
+
+    one = 1.0 / layers
+    share = meets(0.0, none, one, _peak(a, stack, layouts, work, one))
+    used = _peak(a, stack, layouts, work, share)
+    if np.any(used > limit):
+        share = np.where(used > limit, meets(share, used, 1.0, whole), share)
+        used = _peak(a, stack, layouts, work, share)
+    return share, used
+
+
+def _peak(a: Architecture, stack: Stack, layout: Layout, work: Workload, share: Num) -> NDArray[np.float64]:
+    """Bytes at the peak where a share of the layers is recomputed."""
+    return np.asarray(memory(a, stack, replace(layout, recompute_share=share), work).peak_bytes)
+
+
+def _at(column: Num, shape: tuple[int, ...], index: tuple[NDArray[np.intp], ...]) -> NDArray[np.float64]:
+    """Elements of an array that broadcasts to a shape of one or two axes, each a plain axis or of length 1."""
+    array = np.asarray(column)
+    if not array.ndim:
+        return np.broadcast_to(array, index[0].shape)
+    own = index[-array.ndim :]
+    picked = tuple(i if n == m else 0 for i, n, m in zip(own, array.shape, shape[-array.ndim :], strict=True))
+    return np.asarray(array[picked])
+
+
+def step_seconds(
+    a: Architecture, chip: Chip, network: Network, stack: Stack, work: Workload, layouts: Layout
+) -> NDArray[np.float64]:
+    """Seconds of a step of the stated batch with each layout; batches that were rounded are scaled to it."""
+    sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
+    seconds = step(a, chip, network, stack, layouts, work).seconds
+    return np.asarray(seconds * (work.global_batch_sequences / sequences))
 
 
 def rank(
@@ -227,21 +175,35 @@ def rank(
     """Step time and chance of fitting of every candidate, best first.
 
     Those that fit with a probability of 0.9 come first, by step time; then those that fit with at least one half, by
-    time; then the rest, by probability.
+    time; then the rest, by probability. Where recomputation is free it applies to as few layers as fit, and a layout
+    that needs none is left out: the same without recomputation is a candidate of its own.
     """
-    n = len(candidates)
-    seconds = np.empty(n)
-    probability = np.empty(n)
-    for start in range(0, n, CHUNK):
-        part = slice(start, min(n, start + CHUNK))
-        layouts = candidates.layouts.at(part)
-        sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
-        full = step(a, chip, network, stack, layouts, work).seconds
-        seconds[part] = full * (work.global_batch_sequences / sequences)
-        probability[part] = fits(a, chip, stack, layouts, work)
-    tier = np.where(probability >= LIKELY, 0, np.where(probability >= FITS, 1, 2))
-    within = np.where(tier == 2, -probability, seconds)
-    return Ranking(candidates, seconds, probability, np.lexsort((within, tier)))
+    parts = []
+    for layouts in _chunks(candidates.grid):
+        kept = np.ones(np.broadcast_shapes(np.shape(layouts.recompute), np.shape(layouts.tensor)), dtype=bool)
+        if candidates.least_recomputation:
+            share, used = least_share(a, chip, stack, layouts, work)
+            layouts = replace(layouts, recompute_share=share)
+        else:
+            used = np.asarray(memory(a, stack, layouts, work).peak_bytes)
+        probability = np.asarray(fit_probability(used, chip.memory_bytes, stack.memory_spread))
+        if candidates.least_recomputation:
+            none = np.broadcast_to(layouts.recompute == 0, kept.shape)
+            kept = none | ~(none & (probability >= LIKELY)).any(axis=0)
+        seconds = step_seconds(a, chip, network, stack, work, layouts)
+        columns = (*vars(layouts).values(), seconds, probability)
+        one_by_one = np.nonzero(kept.T)[::-1]  # all modes of the first, then of the second
+        parts.append([_at(column, kept.shape, one_by_one) for column in columns])
+    *keys, seconds, probability = (np.concatenate(column) for column in zip(*parts, strict=True))
+    made = Layout(**dict(zip((f.name for f in fields(Layout)), keys, strict=True)))
+    return Ranking(replace(candidates, grid=made), seconds, probability, preferred(probability, seconds))
+
+
+def _chunks(grid: Layout) -> Iterator[Layout]:
+    """The layouts of a grid in pieces of at most ``CHUNK``, each with all of its recomputation."""
+    for start in range(0, max(1, np.size(grid.tensor)), CHUNK):
+        part = slice(start, start + CHUNK)
+        yield Layout(**{name: np.asarray(v)[part] if np.ndim(v) == 1 else v for name, v in vars(grid).items()})
 
 
 def changes(layout: Layout, other: Layout) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """How good predictions are: errors, bias, coverage and width of intervals, and what a constant MFU would have done.
 
-Errors are predicted over measured, minus one. A constant MFU ``m`` predicts ``ideal / m``, where ``ideal`` is the time at
-an MFU of one, so that its error on a row whose own MFU is ``u = ideal / measured`` is ``u / m - 1``.
+Errors are predicted over measured, minus one. A constant MFU ``m`` predicts ``ideal / m``, where ``ideal`` is the time
+at an MFU of one, so that its error on a row whose own MFU is ``u = ideal / measured`` is ``u / m - 1``.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ STACK = {
     "gather_overlap": 0.3, "context_overlap": 0.1, "expert_overlap": 0.3, "pipeline_exposed": 0.4,
     "scale_up_efficiency": 0.65, "scale_out_efficiency": 0.6, "ring_latency": 0.25, "straggler": 0.008,
     "recompute_selective": 0.07, "selective_kept": 0.5, "activation_factor": 1.1, "weight_bytes": 2,
-    "gradient_bytes": 4, "communication_gradient_bytes": 2, "logits_memory_bytes": 6, "overhead_bytes": 1.5e9,
+    "gradient_bytes": 4, "layer_gradient_bytes": 1.5, "update_bytes": 9, "pipeline_outputs": 1,
+    "low_precision_storage": 0, "communication_gradient_bytes": 2, "logits_memory_bytes": 6, "overhead_bytes": 1.5e9,
     "allocator_slack": 0.04, "memory_spread": 0.09, "offload_link": 20e9, "offload_memory": 30e9,
 }  # fmt: skip
 OPTIMIZER_BYTES = 12  # fp32 master copy and two fp32 moments
@@ -83,9 +84,17 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         latency = 7 * c["link_latency"] + ((domains - 1) * s["ring_latency"] + math.log2(domains)) * c["hop"]
         return (ranks - 1) / ranks * nbytes / bandwidth + latency, latency
 
+    def reduce(nbytes: float, ranks: int) -> float:  # hierarchical: links inside, trees over the cards between domains
+        local = min(c["domain"], ranks)
+        domains = math.ceil(ranks / local)
+        inside = 2 * (local - 1) / local * nbytes / (c["link"] * s["scale_up_efficiency"])
+        between = 2 * (domains - 1) / domains * nbytes / (local * c["card"] * s["scale_out_efficiency"])
+        return max(inside, between) + 2 * 7 * c["link_latency"] + 2 * math.log2(domains) * c["hop"]
+
     tensor = 0.0
-    if t > 1:
-        one_way = 2 * 2 * gather(rows * h * 2, t, 1)[0]  # two all-reduces, each twice an all-gather
+    if t > 1:  # two all-reduces, or a gather and a scatter for each
+        nbytes = rows * h * 2
+        one_way = 2 * (2 * gather(nbytes, t, 1)[0] if layout["sequence_parallel"] else reduce(nbytes, t))
         tensor = passes * one_way * (1 - s["tensor_overlap"])
     context = 0.0
     if cp > 1:
@@ -114,8 +123,7 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
 
     # -- replicas
     per_layer = h * (q_width + 2 * kv_width) + q_width * h + 3 * h * ffn
-    ends = vocab * h if p > 1 else 2 * vocab * h
-    held = (most * per_layer + ends) / t + (2 * layers + 1) * h * most / layers
+    held = max(_parameters(per_layer, layout, stage) for stage in range(p))
     replicas = dp * cp
     forward, backward = stage / (3 + again), stage * (2 + again) / (3 + again)
     data = 0.0
@@ -149,34 +157,64 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
     }
     nodes = max(1.0, t * p * cp * dp / c["node"])
     seconds["straggler"] = s["straggler"] * math.sqrt(2 * math.log(nodes)) * sum(seconds.values())
-    return seconds, _bytes(layout, rows, held, most, least, micro, spread)
+    return seconds, _bytes(per_layer, layout, rows, micro, spread)
 
 
-def _bytes(
-    layout: dict[str, Any], rows: float, held: float, most: int, least: int, micro: int, spread: int
+def _layers(p: int) -> list[int]:
+    """Layers of each stage: one fewer at both ends where two are missing, else on the last stages."""
+    most = math.ceil(MODEL["layers"] / p)
+    missing = most * p - MODEL["layers"]
+    short = [0, p - 1] if missing == 2 else list(range(p - missing, p))
+    return [most - (stage in short) for stage in range(p)]
+
+
+def _parameters(per_layer: int, layout: dict[str, Any], stage: int) -> float:
+    """Parameters of one rank of a stage; norms are whole on each tensor rank."""
+    h, p, layers = MODEL["hidden_size"], layout["pipeline"], _layers(layout["pipeline"])[stage]
+    ends = ((stage == 0) + (stage == p - 1)) * MODEL["vocab_size"] * h
+    return (layers * per_layer + ends) / layout["tensor"] + 2 * h * layers + (h if stage == p - 1 else 0)
+
+
+def _bytes(per_layer: int, layout: dict[str, Any], rows: float, micro: int, spread: int) -> dict[str, float]:
+    """Bytes by kind on the fullest of all stages."""
+    stages = [_stage_bytes(per_layer, layout, rows, micro, spread, r) for r in range(layout["pipeline"])]
+    fullest = max(stages, key=lambda kinds: math.fsum(kinds.values()))
+    fragments = STACK["allocator_slack"] * math.fsum(fullest.values())
+    return {**fullest, "fragments": fragments, "overhead": STACK["overhead_bytes"]}
+
+
+def _stage_bytes(
+    per_layer: int, layout: dict[str, Any], rows: float, micro: int, spread: int, stage: int
 ) -> dict[str, float]:
     m, s = MODEL, STACK
     t, p, v, h = layout["tensor"], layout["pipeline"], layout["virtual_pipeline"], m["hidden_size"]
     replicas = layout["data"] * layout["context"]
-    stage = ("none", "optimizer", "gradients", "full").index(layout["sharding"])
+    zero = ("none", "optimizer", "gradients", "full").index(layout["sharding"])
+    held, layers, last = _parameters(per_layer, layout, stage), _layers(p)[stage], stage == p - 1
+    vocabulary = m["vocab_size"] * h
+    ends = ((stage == 0) + last) * vocabulary
+    gathered = 2 * (2 * per_layer + ends) / t if zero == 3 else 0.0
+    made = s["layer_gradient_bytes"] * (per_layer + last * vocabulary) / t
+    owned = held / (replicas if zero >= 1 else 1) * (layout["offload"] == "none")
+
     q_width, kv_width = m["heads"] * m["head_size"], m["kv_heads"] * m["head_size"]
-    weights = s["weight_bytes"] * held
-    if stage == 3:  # the shard is the master's; two layers are gathered at a time
-        weights = 2 * ACTIVATION_BYTES * held / most
     split = 2 * q_width + 2 * kv_width + 3 * m["ffn_size"]  # queries, output, keys, values; gate, up and their product
     whole = rows * 2 * (split / t + 4 * h / spread) * s["activation_factor"]
-    kept = {"none": whole, "selective": whole * s["selective_kept"], "full": rows * 2 * h / spread}[layout["recompute"]]
-    flight = min(micro, p) * (1 + (p - 1) / (p * v) if v > 1 else 1)
-    logits = rows * (m["vocab_size"] / t * s["logits_memory_bytes"] + 2 * h)
-    first = most * kept * flight
-    last = least * kept * min(1.0, flight) + logits if p > 1 else first + logits
-    working = 2 * rows * 2 * h + (whole if layout["recompute"] == "full" else 0.0)
+    if layout["context"] > 1:  # attention's result in both orders of its exchange
+        whole += rows * 2 * q_width / t
+    state = rows * 2 * h / spread
+    kept = {"none": whole, "selective": state + (whole - state) * s["selective_kept"], "full": state}
+    stored = kept[layout["recompute"]]
+    flight = p - stage if v == 1 else ((v - 1) * p + 2 * (p - stage - 1) + 1) / v
+    held_states = (layers * stored + (state * s["pipeline_outputs"] if p > 1 else 0.0)) * min(micro, flight)
+    backward = whole - stored + rows * 2 * (2 * m["ffn_size"] / t + 2 * h)
+    head = rows * (m["vocab_size"] / t * s["logits_memory_bytes"] + 2 * h * (2 + 2 / spread))
+    activations = held_states + max(backward, head if last else 0.0)
     return {
-        "weights": weights,
-        "gradients": s["gradient_bytes"] * held / (replicas if stage >= 2 else 1),
-        "optimizer": 0.0 if layout["offload"] == "optimizer" else OPTIMIZER_BYTES * held / (replicas if stage else 1),
-        "activations": (max(first, last) + working) * (1 + s["allocator_slack"]),
-        "overhead": s["overhead_bytes"],
+        "weights": s["weight_bytes"] * held / (replicas if zero == 3 else 1) + gathered,
+        "gradients": s["gradient_bytes"] * held / (replicas if zero >= 2 else 1) + made,
+        "optimizer": OPTIMIZER_BYTES * owned,
+        "activations": max(activations, s["update_bytes"] * owned - gathered - made),
     }
 
 

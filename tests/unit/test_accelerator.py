@@ -153,6 +153,7 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         ("bandwidth: 100 GB/s, domain", "domain", "scale_up.bandwidth: a domain of 4 needs a bandwidth"),
         ("topology: switch", "topology: ring", "scale_up.topology: 'ring' is not accepted; one of switch, mesh, torus"),
         ("topology: switch", "topology: torus, dims: [2, 3]", "scale_up.dims: 2 x 3 is 6, not the domain of 4"),
+        ("topology: switch", "wraps: 4", "scale_up.wraps: 'wraps' is of the axes in 'dims'"),
         ("topology: switch", "per_peer: 50 GB/s", "scale_up.per_peer: a switch has no 'per_peer'"),
         ("topology: switch", "topology: mesh, per_peer: 200 GB/s", "scale_up.per_peer: one peer gets more than all"),
         ("{bf16: 100 TFLOP/s}", "{}", "peak_flops: no precision has a peak rate"),

@@ -99,6 +99,46 @@ def test_measured_collectives_replace_the_stacks_share() -> None:
     links = machine.network(accelerator(kernels=measured), cluster(), GENERIC)
     assert links.scale_up_efficiency == pytest.approx(0.8)
     assert links.scale_up_latency == 10e-6
+    assert links.all_gather is not None
+    assert links.all_gather.ranks == machine.DEFAULT_RANKS
+    assert links.all_reduce is None
+
+
+def test_collectives_measured_between_two_ranks_too() -> None:
+    gather = {"alpha": "16 us", "bus_bandwidth": "80 GB/s", "pair_alpha": "8 us", "pair_bandwidth": "50 GB/s"}
+    measured = {"collectives": {"ranks": 4, "all_gather": gather}}
+    found = machine.network(accelerator(kernels=measured), cluster(), GENERIC).all_gather
+    assert found is not None
+    for ranks, share, alpha in ((2, 0.5, 8e-6), (4, 0.8, 16e-6)):
+        assert found.share + found.share_slope / ranks == pytest.approx(share)
+        assert found.alpha + found.hop * ranks == pytest.approx(alpha)
+    only_two = {"collectives": {"ranks": 2, "all_gather": gather}}
+    found = machine.network(accelerator(kernels=only_two), cluster(), GENERIC).all_gather
+    assert found is not None
+    assert (found.share, found.hop) == (pytest.approx(0.8), 0)
+
+
+LINKS = {"bandwidth": "120 GB/s", "domain": 64, "latency": "1 us"}
+
+
+def test_paths_of_a_topology() -> None:
+    def links(accelerators: int = 64, **keys: Any) -> Any:
+        chip = accelerator(scale_up={**LINKS, **keys})
+        return machine.network(chip, cluster(accelerators=accelerators), GENERIC)
+
+    switch = links(topology="switch")
+    assert (switch.mesh, switch.axis_chips, switch.scale_up_per_peer) == (0, 0, float("inf"))
+    assert links(topology="mesh", per_peer="3 GB/s").scale_up_per_peer == 3e9
+    even = links(topology="mesh")
+    assert (even.mesh, even.scale_up_per_peer) == (1, pytest.approx(120e9 / 63))
+    cube = links(topology="torus", dims=[4, 4, 4])
+    assert (cube.scale_up_per_peer, cube.axis_chips, cube.axis_links) == (20e9, pytest.approx(4), 2)
+    assert cube.scale_up_latency == 1e-6  # of one hop
+    assert links(8, topology="torus", dims=[4, 4, 4]).axis_links == 1
+    assert links(8, topology="torus", dims=[4, 4, 4], wraps=2).axis_links == 2
+    square = links(topology="torus")  # no shape said: 8 x 8
+    assert (square.scale_up_per_peer, square.axis_chips, square.axis_links) == (30e9, pytest.approx(8), 2)
+    assert links(1, topology="torus").axis_chips == 2
 
 
 def test_the_scenario_overrides_the_network_and_the_node() -> None:

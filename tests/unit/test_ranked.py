@@ -14,23 +14,26 @@ from processes import Run
 from costsim import plan, search_layouts
 from costsim.errors import InputError
 from costsim.render import ranking
+from costsim.render.sections import layout_words
 from costsim.render.text import Screen, width
-from costsim.training.search import AXES
+from costsim.training.enumeration import AXES
 
 RUN = "bloom-176b"
-By = Literal["time", "cost"]
+By = Literal["time", "cost", "p90"]
 
 
 @functools.cache
 def ranked(by: By = "time") -> dict[str, Any]:
-    return search_layouts(RUN, top=1000, by=by)
+    return search_layouts(RUN, top=10_000, by=by)
 
 
 def classes(rows: list[dict[str, Any]]) -> list[int]:
     return [2 if row["fit_probability"] >= 0.9 else 1 if row["fit_probability"] >= 0.5 else 0 for row in rows]
 
 
-@pytest.mark.parametrize(("by", "figure"), [("time", "step_seconds"), ("cost", "total_usd")])
+@pytest.mark.parametrize(
+    ("by", "figure"), [("time", "step_seconds"), ("cost", "total_usd"), ("p90", "step_seconds_p90")]
+)
 def test_those_that_fit_come_first_then_the_best(by: By, figure: str) -> None:
     rows = ranked(by)["layouts"]
     found = classes(rows)
@@ -62,10 +65,18 @@ def test_figures_are_those_of_a_plan_with_that_layout() -> None:
 
 
 def test_the_own_layout_stands_where_its_time_puts_it() -> None:
-    own = ranked()["own"]
-    assert own == ranked()["layouts"][own["rank"] - 1]
+    own = ranked()["own"]  # it recomputes all layers, though fewer would do: the search does not propose that
+    assert not own["considered"]
+    assert own["layout"] not in [row["layout"] for row in ranked()["layouts"]]
     faster = [row for row in ranked()["layouts"] if classes([row]) == [2] and row["step_seconds"] < own["step_seconds"]]
     assert own["rank"] == len(faster) + 1
+
+
+@pytest.mark.parametrize("by", ["time", "cost", "p90"])
+def test_a_layout_that_the_search_considers_has_its_place(by: By) -> None:
+    keys = {key: value for key, value in ranked(by)["layouts"][7]["layout"].items() if key in AXES}
+    found = search_layouts(RUN, top=8, by=by, overrides=[f"cluster.layout={json.dumps(keys)}"])
+    assert found["own"] == {**found["layouts"][7], "considered": True}
 
 
 def test_near_ties_are_counted_over_those_that_fit() -> None:
@@ -91,11 +102,25 @@ def test_a_layout_that_the_cluster_does_not_allow_leaves_the_rest() -> None:
     assert len(ranking.to_csv(found).splitlines()) == 4
 
 
-def test_a_layout_outside_the_search_has_no_rank() -> None:
-    found = search_layouts(RUN, overrides=["cluster.layout.micro_batch=1", "cluster.layout.recompute=selective"], top=1)
-    assert (found["own"]["rank"] is None) == (
-        found["own"]["layout"] not in [row["layout"] for row in ranked()["layouts"]]
-    )
+def test_a_layout_that_does_not_fit_stands_among_those_by_its_chance() -> None:
+    found = search_layouts(RUN, overrides=["cluster.layout={tensor: 1, pipeline: 6, recompute: full}"], top=10_000)
+    own = found["own"]
+    assert own["fit_probability"] < 0.5
+    assert own["rank"] == 1 + sum(row["fit_probability"] > own["fit_probability"] for row in found["layouts"])
+
+
+def test_the_percentile_is_more_than_a_factor_on_the_time() -> None:
+    rows = [row for row in ranked()["layouts"] if row["fit_probability"] >= 0.9]
+    factors = [row["step_seconds_p90"] / row["step_seconds"] for row in rows]
+    assert min(factors) > 1
+    assert max(factors) > 1.03 * min(factors)
+    assert [row["layout"] for row in ranked("p90")["layouts"]] != [row["layout"] for row in ranked()["layouts"]]
+
+
+def test_an_assumed_mfu_has_no_percentile() -> None:
+    found = search_layouts(RUN, overrides=["cluster.mfu=0.4"], top=2, by="p90")
+    assert all("step_seconds_p90" not in row for row in found["layouts"])
+    assert "-" in ranking.to_markdown(found)
 
 
 @pytest.mark.parametrize("columns", [80, 120])
@@ -144,3 +169,25 @@ def test_no_rows_is_refused(inside: Run) -> None:
     done = inside("layouts", RUN, "--top", "0")
     assert done.returncode == 2
     assert "--top" in done.stderr
+
+
+def test_a_share_of_the_layers_is_recomputed_where_it_is_given() -> None:
+    mode = "cluster.layout.recompute=full"
+    whole = plan(RUN, draws=0, overrides=[mode]).to_dict()
+    steps = {
+        share: plan(RUN, draws=0, overrides=[mode, f"cluster.layout.recompute_share={share}"]).to_dict()
+        for share in (0, 0.5, 1)
+    }
+    assert whole["step"] == steps[1]["step"]
+    for section, key, sign in (("step", "step_seconds", 1), ("memory", "activations_bytes", -1)):
+        values = [sign * steps[share][section][key] for share in (0, 0.5, 1)]
+        assert values == sorted(values)
+        assert values[0] < values[1] < values[2]
+    assert steps[0.5]["layout"]["recompute_share"] == 0.5
+    assert layout_words(steps[0.5]["layout"])[-1] == "recompute full in 50 % of the layers"
+    assert layout_words(steps[1]["layout"])[-1] == "recompute full"
+
+
+def test_more_than_all_layers_are_refused() -> None:
+    with pytest.raises(InputError, match="recompute_share"):
+        plan(RUN, overrides=["cluster.layout.recompute_share=1.5"])

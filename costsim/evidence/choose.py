@@ -1,0 +1,126 @@
+"""The layout of a measured run: what its row prints, and the best of what it leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from costsim.evidence.cases import Case, Unpredictable
+from costsim.training.architecture import Architecture
+from costsim.training.device import Chip, Stack, Workload
+from costsim.training.layout import Layout, stacked
+from costsim.training.memory import peak_bytes
+from costsim.training.schedule import step
+from costsim.training.enumeration import enumerate_layouts
+from costsim.uncertainty.ranges import Num
+
+ROOM = 0.92
+"""Share of the device's memory that a run plans to fill; published runs leave about this much room."""
+STAGE_BATCHES = 8.0
+"""Micro-batches for each stage of a pipeline where a row does not print its batch: a bubble of an eighth."""
+LARGEST = 64.0
+
+
+def candidates(case: Case, work: Workload) -> Layout:
+    """Layouts that agree with what the row prints; one where it prints all of it.
+
+    Raises:
+        Unpredictable: none is possible.
+    """
+    fixed = dict(case.space.fixed)
+    if {"tensor", "micro_batch"} <= set(fixed) and case.batch_known:
+        return _printed(case, work, fixed)
+    if "tensor" in fixed and "recompute" in fixed and case.batch_known is False and "micro_batch" in fixed:
+        return _printed(case, work, fixed)
+    batch = float(work.global_batch_sequences) if case.batch_known else case.devices * LARGEST
+    found = enumerate_layouts(
+        case.architecture,
+        int(case.devices),
+        float(case.network.scale_up_domain),
+        float(work.sequence_length),
+        batch,
+        replace(case.space, recompute=[0]) if "recompute" not in fixed else case.space,
+        exact_batch=False,
+    ).layouts
+    found = replace(found, shard_ranks=fixed.get("shard_ranks", 0.0))
+    if not np.size(found.tensor):
+        if "tensor" in fixed:
+            return _printed(case, work, {"micro_batch": 1.0, **fixed})
+        raise Unpredictable("no layout of the search agrees with what the row prints")
+    if case.batch_known:
+        return _whole(found, batch)
+    few = np.where(np.asarray(found.pipeline) > 1, STAGE_BATCHES * found.pipeline, 1.0)
+    return replace(found, gradient_accumulation=few)
+
+
+def _whole(found: Layout, batch: float) -> Layout:
+    """Those whose replicas all have a sequence; all of them where none is such."""
+    enough = np.asarray(found.data * found.micro_batch) <= batch
+    return found.at(np.flatnonzero(enough)) if enough.any() else found
+
+
+def _printed(case: Case, work: Workload, fixed: dict[str, float]) -> Layout:
+    """The layout as printed, legal by our rules or not: it ran."""
+    degrees = {key: value for key, value in fixed.items() if key != "data"}
+    split = degrees.get("tensor", 1.0) * degrees.get("pipeline", 1.0) * degrees.get("context", 1.0)
+    data = max(1.0, case.devices / split)
+    micro = degrees.get("micro_batch", 1.0)
+    pipeline = degrees.get("pipeline", 1.0)
+    own = STAGE_BATCHES * pipeline if pipeline > 1 else 1.0
+    batch = float(work.global_batch_sequences) if case.batch_known else data * micro * own
+    accumulation = max(1.0, batch / (data * micro))
+    degrees.setdefault("recompute", 0.0)
+    return stacked(Layout(**degrees, data=data, gradient_accumulation=accumulation))
+
+
+def recomputed(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> tuple[Layout, Num]:
+    """Layouts with the smallest share of layers recomputed that fits, and by how much the rest is too large.
+
+    Args:
+        a: the shape.
+        chip: for its memory.
+        stack: constants of memory.
+        layout: without recomputation.
+        work: the step.
+
+    Returns:
+        The layouts, and log of peak over room with all layers recomputed where that is above zero.
+    """
+    room = ROOM * chip.memory_bytes
+    none = peak_bytes(a, stack, replace(layout, recompute=0.0 * layout.tensor), work)
+    full = peak_bytes(a, stack, replace(layout, recompute=2.0 + 0.0 * layout.tensor), work)
+    share = np.clip((none - room) / np.maximum(none - full, 1.0), 0.0, 1.0)
+    mode = np.where(share > 0, 2.0, 0.0)
+    return replace(layout, recompute=mode, recompute_share=np.where(share > 0, share, 1.0)), np.log(
+        np.maximum(full / room, 1.0)
+    )
+
+
+def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
+    """The layout to predict with, and how near the alternatives are (log spread of those within a tenth of it).
+
+    Args:
+        case: the run.
+        index: which of its precisions.
+        stack: constants.
+
+    Raises:
+        Unpredictable: none is possible.
+    """
+    a, chip, work = case.architecture, case.chips[index], case.works[index]
+    layouts = stacked(candidates(case, work))
+    lacking = np.zeros(np.shape(layouts.tensor))
+    if "recompute" not in case.space.fixed:
+        layouts, lacking = recomputed(a, chip, stack, layouts, work)
+    if np.size(layouts.tensor) == 1:
+        return layouts.at(0), 0.0
+    if "recompute" in case.space.fixed:
+        peak = peak_bytes(a, stack, layouts, work)
+        lacking = np.log(np.maximum(peak / chip.memory_bytes, 1.0))
+    sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
+    seconds = np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences)
+    order = np.lexsort((seconds, np.round(lacking, 2)))
+    best = int(order[0])
+    near = (lacking <= lacking[best] + 0.005) & (seconds <= seconds[best] + 0.1)
+    return layouts.at(best), float(np.std(seconds[near]))
