@@ -1,7 +1,8 @@
 """What it costs to pretrain a language model, how long it takes, and whether that money comes back.
 
-``from costsim import load_scenario, plan, compare, search_layouts``: ``plan`` takes a path, a catalogue name, a mapping
-or a Scenario and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of ``CostsimError``.
+``from costsim import load_scenario, plan, compare, search_layouts, validate``: ``plan`` takes a path, a catalogue name,
+a mapping or a Scenario and returns a ``Plan``; ``Plan.to_dict()`` is its JSON. Errors are subclasses of
+``CostsimError``.
 
 Names are imported when they are first used, so that ``import costsim`` costs nothing.
 """
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from costsim.inputs.scenario import Scenario, load_scenario
     from costsim.plan import Plan, plan
     from costsim.ranked import search_layouts
+    from costsim.validate import validate
 
     __version__: str
 
-__all__ = ["CostsimError", "Plan", "Scenario", "__version__", "compare", "load_scenario", "plan", "search_layouts"]
+__all__ = [
+    "CostsimError", "Plan", "Scenario", "__version__", "compare", "load_scenario", "plan", "search_layouts", "validate",
+]  # fmt: skip
 
 _HOMES = {
     "CostsimError": "costsim.errors",
@@ -31,6 +35,7 @@ _HOMES = {
     "load_scenario": "costsim.inputs.scenario",
     "plan": "costsim.plan",
     "search_layouts": "costsim.ranked",
+    "validate": "costsim.validate",
 }
 
 
@@ -51,7 +56,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """The package with ``plan`` and ``compare`` as functions, although modules of the same names are inside.
+    """The package with ``plan``, ``compare`` and ``validate`` as functions, although modules of those names are inside.
 
     Importing ``costsim.plan`` would otherwise put the module in the place of the function. ``from costsim.plan import
     ...`` finds the module as ever.
@@ -71,6 +76,14 @@ class _Package(ModuleType):
 
     @compare.setter
     def compare(self, module: ModuleType) -> None:
+        """Ignore the module that the import system puts here."""
+
+    @property
+    def validate(self) -> Any:
+        return __getattr__("validate")
+
+    @validate.setter
+    def validate(self, module: ModuleType) -> None:
         """Ignore the module that the import system puts here."""
 
 

@@ -179,8 +179,7 @@ def case(row: Row) -> Case:
         links = replace(links, scale_up_domain=domain)
     chips = tuple(chip(chip_file, p, row) for p in precisions)
     works = tuple(
-        Workload(sequence, batch or devices, PRODUCT_BYTES[p], 4.0 if p == "fp32" else 2.0)
-        for p in precisions
+        Workload(sequence, batch or devices, PRODUCT_BYTES[p], 4.0 if p == "fp32" else 2.0) for p in precisions
     )
     fixed = layout(row, a, stack, chip_file, devices)
     if batch is None and "context" in fixed and "tensor" not in fixed:

@@ -1,4 +1,4 @@
-"""The columns of the evidence tables: which hold numbers, which a table cannot do without, and which hold the answer."""
+"""The columns of the evidence tables: which hold numbers, which a table cannot do without, which hold the answer."""
 
 from __future__ import annotations
 

@@ -18,14 +18,14 @@ class Predicted:
 
     Attributes:
         row: its cells, measured columns included.
-        regime: which rows the constants had been fitted on: all but the row's near-duplicates (``known_stack``), those of
-            other source groups (``new_source``), none of its stack (``new_stack``), or the constants as shipped.
+        regime: which rows the constants had been fitted on: all but the row's near-duplicates (``known_stack``), those
+            of other source groups (``new_source``), none of its stack (``new_stack``), or the constants as shipped.
         measured: seconds of a step, bytes of peak memory, or device-hours of a run; None where there is none, as for a
             run that ended out of memory.
         predicted: the same, the centre.
         quantiles: of the prediction: p5, p10, p25, p75, p90 and p95.
-        subset: what rows are told apart by: ``has_layout`` and ``experts`` of a step, ``counter`` (allocated, reserved or
-            device) of memory, nothing of hours.
+        subset: what rows are told apart by: ``has_layout`` and ``experts`` of a step, ``counter`` (allocated, reserved
+            or device) of memory, nothing of hours.
         ideal: seconds or device-hours at an MFU of 1, so that a constant MFU predicts ``ideal / mfu``; None for memory.
         constant_key: hardware and class of precision that share a constant MFU.
         notes: how the row was read, and what the prediction is made of.
@@ -66,7 +66,7 @@ class Predictor(Protocol):
             regime: which constants to use.
 
         Returns:
-            The predictions; the rows that no one could predict (no measured value, shape or device count); and those that
-            were skipped for another reason. Each row is in one of the three.
+            The predictions; the rows that no one could predict (no measured value, shape or device count); and those
+            that were skipped for another reason. Each row is in one of the three.
         """
         ...

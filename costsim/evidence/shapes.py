@@ -93,7 +93,11 @@ def _every(row: Row, routed: int, width: int, shared: int) -> int:
 
 def predicts_more(row: Row) -> bool:
     """Whether a multi-token prediction module is trained too."""
-    return "mtp on" in text(row, "note") and "deepseek" in text(row, "model") and "w/o mtp" not in text(row, "quote", "model")
+    return (
+        "mtp on" in text(row, "note")
+        and "deepseek" in text(row, "model")
+        and "w/o mtp" not in text(row, "quote", "model")
+    )
 
 
 def parameters_agree(row: Row, a: Architecture) -> float | None:

@@ -1,4 +1,4 @@
-"""Reading a table of evidence: the shipped ones, a file, or standard input; all of its problems at once, with their lines."""
+"""Reading a table of evidence: shipped, a file or standard input; all of its problems at once, with their lines."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def read(path: str | PathLike[str], kind: Kind | None = None) -> Table:
 def parse(text: str, file: str, kind: Kind | None = None) -> Table:
     """A table from text.
 
-    Unknown columns are kept and mean nothing; optional columns may be absent; blank lines are passed over. A row without
-    an id is called after its place: ``row-1`` is the first.
+    Unknown columns are kept and mean nothing; optional columns may be absent; blank lines are passed over. A row
+    without an id is called after its place: ``row-1`` is the first.
 
     Args:
         text: CSV with a header, separated by commas.
@@ -144,7 +144,9 @@ def _records(text: str, file: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             where = max(reader.line_num, 1)
-            message = f"is not CSV: {error} (the record begins on line {line})" if where > line else f"is not CSV: {error}"
+            message = (
+                f"is not CSV: {error} (the record begins on line {line})" if where > line else f"is not CSV: {error}"
+            )
             raise InputError(Problem(message, file=file, line=where)) from None
         if any(cell.strip() for cell in cells):
             yield line, cells

@@ -235,7 +235,14 @@ def sequence_parallel(row: Row, default: bool) -> bool:
 def precisions(row: Row) -> tuple[str, ...]:
     """Precisions of the matrix products that the text allows, the likeliest first: one, or more where it says "or"."""
     said = text(row, "precision")
-    named = [(r"fp4", "fp4"), (r"int8", "int8"), (r"fp8", "fp8"), (r"bf16", "bf16"), (r"fp16", "fp16"), (r"fp32", "fp32")]
+    named = [
+        (r"fp4", "fp4"),
+        (r"int8", "int8"),
+        (r"fp8", "fp8"),
+        (r"bf16", "bf16"),
+        (r"fp16", "fp16"),
+        (r"fp32", "fp32"),
+    ]
     found = [name for word, name in named if re.search(word, said.split("(")[0])]
     if "fp8" in found and "bf16" in found:
         return ("fp8",)

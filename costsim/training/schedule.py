@@ -129,7 +129,9 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
     compute = products * (3 + again) + core * (1 + stack.attention_backward + core_again)
     traffic = kernels.elementwise_bytes_per_token(a, layout.tensor, layout.sequence_parallel, stack)
     if a.experts is not None:  # tokens are gathered, permuted and combined
-        traffic = traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
+        traffic = (
+            traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
+        )
     memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
     device = compute + memory
     repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share, 0.0)

@@ -1,7 +1,7 @@
 """How good predictions are: errors, bias, coverage and width of intervals, and what a constant MFU would have done.
 
-Errors are predicted over measured, minus one. A constant MFU ``m`` predicts ``ideal / m``, where ``ideal`` is the time at an
-MFU of one, so that its error on a row whose own MFU is ``u = ideal / measured`` is ``u / m - 1``.
+Errors are predicted over measured, minus one. A constant MFU ``m`` predicts ``ideal / m``, where ``ideal`` is the time
+at an MFU of one, so that its error on a row whose own MFU is ``u = ideal / measured`` is ``u / m - 1``.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def scores(records: Records) -> dict[str, float | int | None]:
     """All scores of some rows.
 
     Returns:
-        ``n``; ``median_abs_error``, ``p90_abs_error`` and ``mean_abs_error``; ``bias``, the median error; ``coverage_50``,
-        ``coverage_80`` and ``coverage_90``, the shares of rows inside those intervals, ends included;
+        ``n``; ``median_abs_error``, ``p90_abs_error`` and ``mean_abs_error``; ``bias``, the median error;
+        ``coverage_50``, ``coverage_80`` and ``coverage_90``, the shares of rows inside those intervals, ends included;
         ``median_width_80``, the median of p90 / p10; ``constant_median_abs_error``. Each is None where there are no
         rows, the last also where no row has a constant.
     """
@@ -102,7 +102,7 @@ def coverage(records: Records, low: str, high: str) -> float:
 
 
 def lost(records: Records) -> bool:
-    """Whether a group is lost to its constant MFU: five rows or more, of several models, and worse by over two points."""
+    """Whether a group is lost to its constant MFU: at least five rows, of several models, worse by over two points."""
     found = scores(records)
     ours, constant = found["median_abs_error"], found["constant_median_abs_error"]
     if ours is None or constant is None or len(records) < LOST_LEAST_ROWS or len(set(records.model.tolist())) < 2:
@@ -113,9 +113,9 @@ def lost(records: Records) -> bool:
 def best_constant(mfu: Floats) -> float:
     """The constant MFU with the least median absolute error on rows with these MFUs.
 
-    The rows within a factor ``1 ± t`` of ``m`` are those of an interval ``[m (1 - t), m (1 + t)]``, so the least ``t`` that
-    takes in a majority is that of the shortest majority in ratio: the least median of Rousseeuw (1984, J. Am. Stat. Assoc.
-    79, 871), with distances relative to the centre. Among equals the first is taken.
+    The rows within a factor ``1 ± t`` of ``m`` are those of an interval ``[m (1 - t), m (1 + t)]``, so the least ``t``
+    that takes in a majority is that of the shortest majority in ratio: the least median of Rousseeuw (1984, J. Am.
+    Stat. Assoc. 79, 871), with distances relative to the centre. Among equals the first is taken.
 
     Args:
         mfu: shape (n,), of n rows; n at least one.
