@@ -28,7 +28,7 @@ EVALUATION = 0.07
 """An evaluation pass of MLPerf GPT-3 over the training between two: forward of 11.6M tokens every 50.3M."""
 
 
-class Unpredictable(Exception):
+class UnpredictableError(Exception):
     """A row that cannot be predicted; the message is the reason shown to the user."""
 
 
@@ -147,12 +147,12 @@ def case(row: Row) -> Case:
         row: blanked, with a shape and a device count.
 
     Raises:
-        Unpredictable: with the reason.
+        UnpredictableError: with the reason.
     """
     try:
         chip_file = accelerator(row.get("hardware", ""))
     except InputError:
-        raise Unpredictable(f"unknown accelerator {row.get('hardware', '')!r}") from None
+        raise UnpredictableError(f"unknown accelerator {row.get('hardware', '')!r}") from None
     devices = float(number(row, "n_devices") or 1)
     name = words.stack(row, chip_file.kind, chip_file.vendor, devices)
     stack = stack_file(name)
@@ -163,7 +163,7 @@ def case(row: Row) -> Case:
         wanted = words.precisions(row)[0]
         fallback = {"bf16": "fp16", "fp16": "bf16", "int8": "fp8", "fp8": "int8"}.get(wanted, "")
         if fallback not in chip_file.peak_flops.rates():
-            raise Unpredictable(f"{chip_file.label} has no peak for {wanted}")
+            raise UnpredictableError(f"{chip_file.label} has no peak for {wanted}")
         precisions = (fallback,)
         assumed.append(f"precision {fallback} for {wanted}")
     sequence = number(row, "seq_len")
@@ -297,4 +297,4 @@ def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devic
     return fixed
 
 
-__all__ = ["Case", "Precision", "Unpredictable", "case", "ineligible"]
+__all__ = ["Case", "Precision", "UnpredictableError", "case", "ineligible"]

@@ -59,9 +59,11 @@ def flops_of_token(row: Row, sequence: float) -> float:
     causal = float(flops_per_token(a, sequence))
     full = causal + 3 * float(attention_flops_per_token(a, sequence))
     said = text(row, "flops_convention_detected") or text(row, "tflops_convention")
-    counts_causal = "causal" in said and "non-causal" not in said and "full" not in said.split(";")[0].replace("causal-to-full", "")
+    first = said.split(";")[0].replace("causal-to-full", "")
+    counts_causal = "causal" in said and "non-causal" not in said and "full" not in first
     per_token = causal if counts_causal or _causal_by_source(row, said) else full
-    hardware = "hardware" in said or "4/3" in said or (number(row, "mfu_pct") is None and number(row, "hfu_pct") is not None)
+    only_hardware = number(row, "mfu_pct") is None and number(row, "hfu_pct") is not None
+    hardware = "hardware" in said or "4/3" in said or only_hardware
     return per_token * (RECOMPUTED if hardware else 1.0)
 
 

@@ -22,7 +22,7 @@ def chosen_layouts(case: Case, by: Mapping[str, Num]) -> tuple[tuple[Layout, ...
         by: log multipliers of the stack's constants.
 
     Raises:
-        Unpredictable: no layout agrees with what the row prints.
+        UnpredictableError: no layout agrees with what the row prints.
     """
     stack = adjusted(case.constants(), by)
     found = [chosen(case, index, stack) for index in range(len(case.precisions))]

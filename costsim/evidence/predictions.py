@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from costsim.evidence import cases, words
-from costsim.inputs import intervals
-from costsim.evidence.cases import Case, Unpredictable
+from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
-from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
 from costsim.evidence.table import shipped
+from costsim.inputs import intervals
+from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.training.adjust import adjustment
 from costsim.training.flops import flops_per_token
 from costsim.training.layout import Layout
@@ -63,7 +63,7 @@ def predict(
     for row in rows:
         try:
             made = by_what[what](row, regime)
-        except Unpredictable as reason:
+        except UnpredictableError as reason:
             skipped.append(Omitted(row.get("id", ""), str(reason)))
             continue
         (ineligible if isinstance(made, Omitted) else done).append(made)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def step_prediction(row: Mapping[str, str], regime: str = "shipped") -> StepPred
         regime: whose constants.
 
     Raises:
-        Unpredictable: with the reason.
+        UnpredictableError: with the reason.
     """
     case = cases.case(blanked(row, "throughput"))
     values = step_fits().shipped

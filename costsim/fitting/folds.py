@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from costsim.evidence.cases import Unpredictable, case, ineligible
+from costsim.evidence.cases import UnpredictableError, case, ineligible
 from costsim.evidence.columns import blanked
-from costsim.inputs.fits import left_out_by, near_duplicates
-from costsim.inputs.intervals import class_of
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token
 from costsim.evidence.table import shipped
 from costsim.fitting.priors import Priors, priors
 from costsim.fitting.step_time import Problem, fit, weights
+from costsim.inputs.fits import left_out_by, near_duplicates
+from costsim.inputs.intervals import class_of
 from costsim.training.adjust import Key, adjustment
 
 FOLDER = Path(__file__).parents[1] / "data" / "fits"
@@ -55,7 +55,7 @@ def evidence(settings: Priors) -> Evidence:
             continue
         try:
             made = case(blanked(row, "throughput"))
-        except Unpredictable:
+        except UnpredictableError:
             continue
         work = made.works[0]
         batch = float(work.global_batch_sequences) if made.batch_known else None
@@ -85,9 +85,7 @@ def partitions(data: Evidence, settings: Priors) -> dict[str, list[list[str]]]:
 
 def out_of(data: Evidence, regime: str, keys: Sequence[str]) -> NDArray[np.bool_]:
     """Which rows a fit must not see: those of the keys, and the second printing of each of them."""
-    own = [
-        left_out_by(regime, row, c.stack) in set(keys) for row, c in zip(data.rows, data.problem.cases, strict=True)
-    ]
+    own = [left_out_by(regime, row, c.stack) in set(keys) for row, c in zip(data.rows, data.problem.cases, strict=True)]
     told = {row.get("duplicate_key", "") for row, out in zip(data.rows, own, strict=True) if out} - {""}
     return np.array([out or row.get("duplicate_key", "") in told for row, out in zip(data.rows, own, strict=True)])
 
@@ -120,14 +118,15 @@ def fits(data: Evidence, settings: Priors) -> dict[str, Any]:
 def errors(data: Evidence, made: Mapping[str, Any]) -> dict[str, object]:
     """Log errors of predictions with constants that had not seen their rows: class, source group, size."""
     keys: list[Key] = [(kind, name, handle) for kind, name, handle in made["parameters"]]
-    problem, found = data.problem, {}
+    problem = data.problem
+    found: dict[str, list[list[object]]] = {}
     for regime, parts in made["left_out"].items():
         values = {key: dict(zip(keys, p["values"], strict=True)) for p in parts for key in p["left_out"]}
         found[regime] = []
-        for row, case, measured in zip(data.rows, problem.cases, problem.log_measured, strict=True):
-            by = adjustment(case.run, values[left_out_by(regime, row, case.stack)])
-            error = log_seconds_per_token(case, chosen_layouts(case, by)[0], by) - measured
-            of_class = class_of(case.has_layout, case.experts)
+        for row, run, measured in zip(data.rows, problem.cases, problem.log_measured, strict=True):
+            by = adjustment(run.run, values[left_out_by(regime, row, run.stack)])
+            error = log_seconds_per_token(run, chosen_layouts(run, by)[0], by) - measured
+            of_class = class_of(run.has_layout, run.experts)
             found[regime].append([of_class, row.get("source_group", ""), round(abs(float(error)), DIGITS)])
     return {"costsim": 1, "made_by": MADE_BY, "regimes": found}
 

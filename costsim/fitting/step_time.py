@@ -4,8 +4,9 @@
 ``data/fits/step.json``: the parameters fitted on all rows, and those of the fits that leave rows out, with which
 `costsim validate` predicts them.
 
-Method: Gauss–Newton on the log error with Gaussian priors, Huber weights, and rows of one model on one chip in one source
-weighed by one over the square root of their number. Layouts that rows leave open are searched again as the constants move.
+Method: Gauss–Newton on the log error with Gaussian priors, Huber weights, and rows of one model on one chip in one
+source weighed by one over the square root of their number. Layouts that rows leave open are searched again as the
+constants move.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How far a measurement may lie from its prediction: quantiles of the errors of predictions that had not seen it.
 
-Errors of rows are told apart by what makes them large: experts, and layouts that are not printed. A row's interval comes
-from the errors of other sources only, so that its coverage means something.
+Errors of rows are told apart by what makes them large: experts, and layouts that are not printed. A row's interval
+comes from the errors of other sources only, so that its coverage means something.
 """
 
 from __future__ import annotations
