@@ -18,7 +18,8 @@ from costsim.errors import OutputError
 
 TEMPORARY_PREFIX = ".costsim-"
 _FIRST_BYTES = 4096
-_CSV_HEADERS = ("path,value,unit,", "path,kind,unit,", "catalogue,name,", "rank,tensor,")
+_CSV_HEADERS = ("path,value,unit,", "path,kind,unit,", "catalogue,name,", "rank,tensor,",
+                "id,source_group,measured,")  # fmt: skip
 
 
 def write_text(path: str | Path, text: str, *, force: bool = False) -> None:

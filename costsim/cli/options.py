@@ -28,7 +28,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="On an error, show where in
 EXIT_CODES = """\b
 Exit codes:
   0    fine
-  1    the answer is no: it does not fit, or is over --max-cost or --max-days
+  1    the answer is no: it does not fit, or is over --max-cost or --max-days,
+       or predictions miss their bars
   2    bad usage, bad input, or a file that cannot be read or written
   70   a bug in costsim
   130  interrupted"""

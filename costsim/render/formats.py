@@ -79,6 +79,17 @@ def layouts_text(found: Mapping[str, Any], kind: str, screen: Screen) -> str:
     return encodable(ranking.to_csv(found) if kind == "csv" else ranking.to_markdown(found), screen)
 
 
+def validation_text(found: Mapping[str, Any], kind: str, screen: Screen, *, quiet: bool = False) -> str:
+    """A validation in a format."""
+    from costsim.render import flat, scoreboard
+
+    if kind == "table":
+        return scoreboard.render(found, screen, quiet=quiet)
+    if kind == "json":
+        return flat.to_json(found)
+    return encodable(scoreboard.to_csv(found) if kind == "csv" else scoreboard.to_markdown(found), screen)
+
+
 def catalogue_text(kind: str, name: str | None, chosen: str, screen: Screen) -> str:
     """A list of the catalogue, or one entry of it, in a format."""
     from costsim.render import catalogue, flat
