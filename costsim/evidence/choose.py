@@ -119,7 +119,8 @@ def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
         peak = peak_bytes(a, stack, layouts, work)
         lacking = np.log(np.maximum(peak / chip.memory_bytes, 1.0))
     sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
-    seconds = np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences)
+    seconds = np.asarray(np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences))
+    lacking = np.asarray(lacking)
     order = np.lexsort((seconds, np.round(lacking, 2)))
     best = int(order[0])
     near = (lacking <= lacking[best] + 0.005) & (seconds <= seconds[best] + 0.1)

@@ -14,7 +14,7 @@ PROMISED = {
     "model": "parameters active_parameters embedding_parameters layers",
     "compute": "flops_6nd model_flops hardware_flops flops_per_token",
     "layout": "tensor pipeline virtual_pipeline context expert data sharding micro_batch gradient_accumulation"
-    " recompute recompute_share",
+    " recompute recompute_share shard_ranks",
     "memory": "weights_bytes gradients_bytes optimizer_bytes activations_bytes peak_bytes capacity_bytes"
     " fit_probability fits",
     "step": "step_seconds mfu hfu model_flops_per_second_per_accelerator tokens_per_second"
