@@ -51,6 +51,7 @@ STACK = Stack(
     grouped_matmul=0.75,
     expert_imbalance=1.05,
     straggler=0.006,
+    recompute_full=1.0,
     recompute_selective=0.05,
     selective_kept=0.55,
     activation_factor=1.0,

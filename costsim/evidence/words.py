@@ -99,7 +99,7 @@ def stack(row: Row, kind: str, vendor: str, accelerators: float) -> str:
     if by_vendor:
         return by_vendor
     if found == "jax":
-        return "xla-gpu"
+        return "pax" if re.search(r"\bpax|praxis", said) and "maxtext" not in said else "xla-gpu"
     if found in ("nemo", "megatron") and "mlperf" in text(row, "source_title", "source_group", "model"):
         return "mlperf-nvidia"
     if found == "megatron-deepspeed" and year(row) >= MEGATRON_CORE_SINCE:

@@ -116,6 +116,7 @@ class StackFile(Strict):
     scale_out_efficiency: PositiveFraction
     ring_latency: Fraction
     straggler: PlainNumber
+    recompute_full: PositiveFraction
     recompute_selective: Fraction
     selective_kept: PositiveFraction
     activation_factor: PositiveNumber

@@ -134,6 +134,7 @@ class Stack:
         grouped_matmul: efficiency of grouped expert products over dense ones.
         expert_imbalance: busiest expert rank over the mean.
         straggler: slowdown per sqrt(2 ln nodes).
+        recompute_full: share of a layer's products repeated under full recomputation.
         recompute_selective: share of a layer's forward repeated under selective recomputation.
         selective_kept: share of a layer's activations that selective recomputation still stores.
         activation_factor: stored activations over the term-by-term count.
@@ -178,6 +179,7 @@ class Stack:
     grouped_matmul: Num
     expert_imbalance: Num
     straggler: Num
+    recompute_full: Num
     recompute_selective: Num
     selective_kept: Num
     activation_factor: Num

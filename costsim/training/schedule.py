@@ -85,7 +85,7 @@ def tokens_of_rank(layout: Layout, work: Workload) -> Num:
 def recomputed_share(layout: Layout, stack: Stack) -> Num:
     """Share of a layer's matrix products that is run again in the backward pass."""
     recompute = np.asarray(layout.recompute)
-    of_layer = np.select([recompute >= 2, recompute >= 1], [1.0, stack.recompute_selective], 0.0)
+    of_layer = np.select([recompute >= 2, recompute >= 1], [stack.recompute_full, stack.recompute_selective], 0.0)
     return of_layer * layout.recompute_share
 
 
