@@ -99,6 +99,7 @@ class StackFile(Strict):
     permute_bytes: PlainNumber
     logits_bytes: PlainNumber
     grouped_matmul: PositiveNumber
+    grouped_half_width: PlainNumber
     expert_imbalance: PositiveNumber
     accumulate_bytes: PlainNumber
     accumulate_fused: Flag

@@ -131,7 +131,8 @@ class Stack:
         pipeline_exposed: share of stage-to-stage transfers that is not hidden.
         scale_out_efficiency: share of the network bandwidth that collectives reach.
         ring_latency: share of the hop latency paid at every node of a ring (0 for tree or tuned collectives).
-        grouped_matmul: efficiency of grouped expert products over dense ones.
+        grouped_matmul: efficiency of grouped products of wide experts over dense ones.
+        grouped_half_width: inner width of an expert at which grouped products run at half of that.
         expert_imbalance: busiest expert rank over the mean.
         straggler: slowdown per sqrt(2 ln nodes).
         recompute_full: share of a layer's products repeated under full recomputation.
@@ -177,6 +178,7 @@ class Stack:
     scale_out_efficiency: Num
     ring_latency: Num
     grouped_matmul: Num
+    grouped_half_width: Num
     expert_imbalance: Num
     straggler: Num
     recompute_full: Num

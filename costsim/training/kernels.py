@@ -94,7 +94,8 @@ def experts_seconds(
 ) -> Num:
     """Seconds of the grouped products of a rank's ``experts`` for ``pairs`` token-expert pairs.
 
-    One grouped kernel reads every local expert's weights once and runs below a dense product's rate.
+    One grouped kernel reads every local expert's weights once. It runs below a dense product's rate, the more so the
+    narrower the experts are: tiles and inner loops are short.
     """
     if a.experts is None:
         return 0.0
@@ -103,7 +104,8 @@ def experts_seconds(
     flops = 2 * pairs * a.hidden_size * (up + ffn)
     weights = experts * a.hidden_size * (up + ffn) * work.matmul_bytes
     traffic = pairs * (2 * a.hidden_size + up + ffn) * work.activation_bytes
-    rate = chip.matmul_flops * matmul_efficiency(chip, stack) * stack.grouped_matmul / stack.expert_imbalance
+    grouped = stack.grouped_matmul * ffn / (ffn + stack.grouped_half_width)
+    rate = chip.matmul_flops * matmul_efficiency(chip, stack) * np.minimum(grouped, 1.0) / stack.expert_imbalance
     bandwidth = chip.memory_bandwidth * chip.matmul_memory_efficiency
     return smooth_max(flops / rate, (weights + traffic) / bandwidth) + 2 * chip.launch_seconds
 
