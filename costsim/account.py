@@ -313,14 +313,26 @@ def _found(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
 def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
     file = scenario.stack.stack
     inline = scenario.fields.cluster.stack
+    plain = file.constants(scenario.accelerator.generation)
     for f in fields_of(Stack):
         if isinstance(inline, dict) and f.name in inline:
             yield _given(scenario, f"cluster.stack.{f.name}", getattr(stack, f.name), f"stack.{f.name}")
             continue
-        fact = scenario.stack.facts.get(f.name, Fact())
+        fact = _stack_fact(scenario, f.name)
         origin = file.sources.get(fact.source)
         source = f"stack: {file.name}" + (f" ({origin.title})" if origin else "")
+        if getattr(stack, f.name) != getattr(plain, f.name):
+            source, fact = f"{source}, {MOVED}", Fact(fact.source, fact.note, "derived")
         yield _row(f"stack.{f.name}", getattr(stack, f.name), source, fact.known or "estimated")
+
+
+MOVED = "times the fit on published steps (docs/step-time.md)"
+
+
+def _stack_fact(scenario: Scenario, name: str) -> Fact:
+    """Where a constant comes from: by the generation of the chip, where the stack tells chips apart."""
+    facts, generation = scenario.stack.facts, scenario.accelerator.generation
+    return next((facts[p] for p in (name, f"{name}.{generation}", f"{name}.other") if p in facts), Fact())
 
 
 def _price_rows(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:

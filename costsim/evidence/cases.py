@@ -14,6 +14,7 @@ from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator, Precision, load_accelerator
 from costsim.inputs.cluster import MATMUL_BYTES
 from costsim.inputs.stack import StackFile, load_stack
+from costsim.training.adjust import Run
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Network, Stack, Workload
 from costsim.training.enumeration import Space
@@ -27,7 +28,7 @@ EVALUATION = 0.07
 """An evaluation pass of MLPerf GPT-3 over the training between two: forward of 11.6M tokens every 50.3M."""
 
 
-class Unpredictable(Exception):
+class UnpredictableError(Exception):
     """A row that cannot be predicted; the message is the reason shown to the user."""
 
 
@@ -71,9 +72,28 @@ class Case:
     evaluation: float
     assumed: tuple[str, ...]
 
+    @property
+    def run(self) -> Run:
+        """What a fit tells this run apart by."""
+        return Run(
+            stack=self.stack,
+            family=stack_file(self.stack).family,
+            accelerator=self.accelerator.name,
+            generation=self.accelerator.generation,
+            precision=self.precisions[0],
+            scaling=words.quantization(self.row),
+            year=self.year,
+            experts=self.experts,
+        )
+
+    @property
+    def layout_settled(self) -> bool:
+        """Whether the row prints all of the layout that matters."""
+        return {"tensor", "micro_batch", "recompute"} <= set(self.space.fixed)
+
     def constants(self) -> Stack:
         """The stack's priors, with what the row says is otherwise."""
-        plain = stack_file(self.stack).constants(self.experts, self.accelerator.generation)
+        plain = stack_file(self.stack).constants(self.accelerator.generation)
         return replace(plain, **self.changes)
 
     @property
@@ -127,12 +147,12 @@ def case(row: Row) -> Case:
         row: blanked, with a shape and a device count.
 
     Raises:
-        Unpredictable: with the reason.
+        UnpredictableError: with the reason.
     """
     try:
         chip_file = accelerator(row.get("hardware", ""))
     except InputError:
-        raise Unpredictable(f"unknown accelerator {row.get('hardware', '')!r}") from None
+        raise UnpredictableError(f"unknown accelerator {row.get('hardware', '')!r}") from None
     devices = float(number(row, "n_devices") or 1)
     name = words.stack(row, chip_file.kind, chip_file.vendor, devices)
     stack = stack_file(name)
@@ -143,7 +163,7 @@ def case(row: Row) -> Case:
         wanted = words.precisions(row)[0]
         fallback = {"bf16": "fp16", "fp16": "bf16", "int8": "fp8", "fp8": "int8"}.get(wanted, "")
         if fallback not in chip_file.peak_flops.rates():
-            raise Unpredictable(f"{chip_file.label} has no peak for {wanted}")
+            raise UnpredictableError(f"{chip_file.label} has no peak for {wanted}")
         precisions = (fallback,)
         assumed.append(f"precision {fallback} for {wanted}")
     sequence = number(row, "seq_len")
@@ -277,4 +297,4 @@ def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devic
     return fixed
 
 
-__all__ = ["Case", "Precision", "Unpredictable", "case", "ineligible"]
+__all__ = ["Case", "Precision", "UnpredictableError", "case", "ineligible"]

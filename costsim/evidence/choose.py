@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from costsim.evidence.cases import Case, Unpredictable
+from costsim.evidence.cases import Case, UnpredictableError
 from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
+from costsim.training.enumeration import enumerate_layouts
 from costsim.training.layout import Layout, stacked
 from costsim.training.memory import peak_bytes
 from costsim.training.schedule import step
-from costsim.training.enumeration import enumerate_layouts
 from costsim.uncertainty.ranges import Num
 
 ROOM = 0.92
@@ -26,7 +26,7 @@ def candidates(case: Case, work: Workload) -> Layout:
     """Layouts that agree with what the row prints; one where it prints all of it.
 
     Raises:
-        Unpredictable: none is possible.
+        UnpredictableError: none is possible.
     """
     fixed = dict(case.space.fixed)
     if {"tensor", "micro_batch"} <= set(fixed) and case.batch_known:
@@ -47,7 +47,7 @@ def candidates(case: Case, work: Workload) -> Layout:
     if not np.size(found.tensor):
         if "tensor" in fixed:
             return _printed(case, work, {"micro_batch": 1.0, **fixed})
-        raise Unpredictable("no layout of the search agrees with what the row prints")
+        raise UnpredictableError("no layout of the search agrees with what the row prints")
     if case.batch_known:
         return _whole(found, batch)
     few = np.where(np.asarray(found.pipeline) > 1, STAGE_BATCHES * found.pipeline, 1.0)
@@ -106,11 +106,11 @@ def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
         stack: constants.
 
     Raises:
-        Unpredictable: none is possible.
+        UnpredictableError: none is possible.
     """
     a, chip, work = case.architecture, case.chips[index], case.works[index]
     layouts = stacked(candidates(case, work))
-    lacking = np.zeros(np.shape(layouts.tensor))
+    lacking: Num = np.zeros(np.shape(layouts.tensor))
     if "recompute" not in case.space.fixed:
         layouts, lacking = recomputed(a, chip, stack, layouts, work)
     if np.size(layouts.tensor) == 1:
@@ -119,7 +119,8 @@ def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
         peak = peak_bytes(a, stack, layouts, work)
         lacking = np.log(np.maximum(peak / chip.memory_bytes, 1.0))
     sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
-    seconds = np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences)
+    seconds = np.asarray(np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences))
+    lacking = np.asarray(lacking)
     order = np.lexsort((seconds, np.round(lacking, 2)))
     best = int(order[0])
     near = (lacking <= lacking[best] + 0.005) & (seconds <= seconds[best] + 0.1)

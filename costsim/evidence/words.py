@@ -153,8 +153,8 @@ def network_bandwidth(row: Row, per_node: float) -> float | None:
     single = [int(found[1]) for part in parts for found in [_SINGLE.search(part)] if found]
     if not single:
         return None
-    alone = re.fullmatch(r"\s*\d+\s*g\w*(/s)?\s*(\S+\s*)?", said, re.I) or "per node" in said.lower()
-    alone = alone or re.search(r"\befa\b", said, re.I)
+    bare = re.fullmatch(r"\s*\d+\s*g\w*(/s)?\s*(\S+\s*)?", said, re.I)
+    alone = bool(bare or "per node" in said.lower() or re.search(r"\befa\b", said, re.I))
     return max(single) * GBIT / (per_node if alone else 1)
 
 
@@ -196,7 +196,7 @@ def sharding(row: Row) -> str | None:
 
 
 def shard_group(row: Row) -> float | None:
-    """Ranks over which states are split, where the text says fewer than all: "within 4", "FSDP 64", "FSDP group 128"."""
+    """Ranks over which states are split, where the text says fewer than all: "within 4", "FSDP group 128"."""
     found = re.search(r"(?:within|fsdp(?: group)?) (\d+)|fsdp(\d{2,})", text(row, "sharding", "framework"))
     return float(found[1] or found[2]) if found else None
 

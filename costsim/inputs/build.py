@@ -158,7 +158,7 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
         peak_flops=chip.matmul_flops,
         chip=chip,
         network=network,
-        stack=machine.software(stack_file, training, a.experts is not None),
+        stack=machine.software(scenario.stack, training, chip_file, a.experts is not None),
         space=stack_file.space(cluster.fixed_layout),
         mfu=cluster.mfu,
         goodput=cluster.goodput,

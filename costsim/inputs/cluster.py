@@ -164,6 +164,7 @@ class LayoutFields(Strict):
         sequence_parallel: whether tensor ranks split norms too.
         micro_batch: sequences of a forward pass.
         recompute: what is computed again in the backward pass.
+        shard_ranks: ranks over which states are split, the rest being copies; 0: over all replicas.
         recompute_share: of the layers of a stage that it applies to.
         offload: what lives in host memory.
     """
@@ -176,6 +177,7 @@ class LayoutFields(Strict):
     expert_tensor: Degree | None = None
     data: Degree | None = None
     sharding: Sharding | None = None
+    shard_ranks: Annotated[int, Kind(units.COUNT, lower=0, upper=1_000_000, whole=True)] | None = None
     sequence_parallel: bool | None = None
     micro_batch: Degree | None = None
     recompute: Recompute | None = None

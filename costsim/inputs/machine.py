@@ -12,10 +12,12 @@ from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
 from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Precision, Training
 from costsim.inputs.fields import Strict, validate
+from costsim.inputs.fits import step_fits
 from costsim.inputs.hardware import Collective as CollectivePrior
 from costsim.inputs.hardware import Collectives, ScaleUp
-from costsim.inputs.stack import StackFile
+from costsim.inputs.stack import LoadedStack, StackFile
 from costsim.inputs.yaml_source import read, split_sourced
+from costsim.training.adjust import REFERENCE_YEAR, Run, adjusted, adjustment, constant_of
 from costsim.training.device import Chip, Collective, Network, Stack, Workload
 from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Num, Range
@@ -180,9 +182,45 @@ def _collectives(measured: Collectives | None, link: Num) -> dict[str, Collectiv
     return found
 
 
-def software(stack: StackFile, training: Training, experts: bool) -> Stack:
-    """The stack's constants, with the optimizer that the scenario names."""
-    return replace(stack.constants(experts), optimizer_bytes=training.optimizer_fields.bytes_per_parameter)
+def software(loaded: LoadedStack, training: Training, accelerator: Accelerator, experts: bool) -> Stack:
+    """The stack's constants: its priors, as the fit on published measurements moves them, and the spread that is left.
+
+    Args:
+        loaded: the stack.
+        training: for the precision, and the optimizer that the scenario names.
+        accelerator: the chip.
+        experts: whether the model is a mixture of experts.
+    """
+    fits = step_fits()
+    plain = loaded.stack.constants(accelerator.generation)
+    by = adjustment(run_of(loaded, training.precision, accelerator, experts), fits.shipped)
+    kept = {handle: log for handle, log in by.items() if constant_of(handle) not in loaded.own}
+    return replace(
+        adjusted(plain, kept),
+        optimizer_bytes=training.optimizer_fields.bytes_per_parameter,
+        residual=fits.residual(fitted(loaded), experts),
+    )
+
+
+def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:
+    """What the fit tells a planned run apart by."""
+    name, family = loaded.fitted_as
+    released = loaded.stack.released
+    return Run(
+        stack=name,
+        family=family,
+        accelerator=accelerator.name,
+        generation=accelerator.generation,
+        precision=precision,
+        scaling="block" if precision == "fp4" else "",
+        year=REFERENCE_YEAR if released is None else released.year + (released.month - 0.5) / 12,
+        experts=experts,
+    )
+
+
+def fitted(loaded: LoadedStack) -> bool:
+    """Whether published measurements of this stack are among those that the constants were fitted on."""
+    return loaded.fitted_as[0] in step_fits().stacks
 
 
 def workload(training: Training, sequence_length: float, batch: float) -> Workload:

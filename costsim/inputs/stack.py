@@ -88,6 +88,7 @@ class StackFile(Strict):
     family: str
     summary: str
     aliases: Items[str] = ()
+    released: Date | None = None
     sources: dict[str, SourceFields]
     matmul: PositiveNumber
     attention_efficiency: Annotated[PositiveFraction | AttentionEfficiency, ByShape("a share, or shares by generation")]
@@ -132,21 +133,18 @@ class StackFile(Strict):
     overhead_bytes: Bytes
     allocator_slack: PlainNumber
     memory_spread: PositiveNumber
-    residual: PlainNumber
-    residual_experts: PlainNumber
     search: SearchFields
 
-    def constants(self, experts: bool, generation: str = "other") -> Stack:
-        """The numbers that the step-time model takes.
+    def constants(self, generation: str = "other") -> Stack:
+        """The numbers that the step-time model takes, as the file states them: before any fit, and without a spread.
 
         Args:
-            experts: whether the model is a mixture of experts, whose speeds scatter more.
             generation: of the chip, for the attention kernel.
         """
         by_chip = self.attention_efficiency
         special = {
             "attention_efficiency": by_chip.on(generation) if isinstance(by_chip, AttentionEfficiency) else by_chip,
-            "residual": self.residual_experts if experts else self.residual,
+            "residual": 0.0,
         }
         plain = {f.name: float(getattr(self, f.name)) for f in fields_of(Stack) if f.name not in special}
         return Stack(**plain, **special)
@@ -166,10 +164,19 @@ class StackFile(Strict):
 
 
 class LoadedStack(NamedTuple):
-    """A stack, and where each of its constants comes from."""
+    """A stack, and where each of its constants comes from.
+
+    Attributes:
+        stack: the constants.
+        facts: where each of them comes from.
+        fitted_as: stack of the catalogue, and its family, whose fit holds for it: itself, or what it extends.
+        own: constants that are given apart from the catalogue, which no fit changes.
+    """
 
     stack: StackFile
     facts: dict[str, Fact]
+    fitted_as: tuple[str, str]
+    own: frozenset[str]
 
 
 def load_stack(
@@ -213,19 +220,29 @@ def _laid(source: Source) -> LoadedStack:
         InputError: every problem of the file.
     """
     plain, facts = split_sourced(source)
+    shipped = source.file.startswith("stacks/")
+    own = frozenset() if shipped or not isinstance(plain.value, dict) else frozenset(plain.value)
+    fitted_as = _names(plain) if shipped else None
     for _ in range(MAX_PARENTS):
         if not isinstance(plain.value, dict) or "extends" not in plain.value:
-            return LoadedStack(validate(StackFile, plain), facts)
+            return LoadedStack(validate(StackFile, plain), facts, fitted_as or _names(plain), own)
         parent = plain.value["extends"]
         if not isinstance(parent, str):
             raise InputError(plain.problem("must be the name of a stack", "extends"))
         base, base_facts = split_sourced(
             catalogue.find("stacks", parent, plain.file, plain.position("extends"), "extends")
         )
+        fitted_as = fitted_as or (_names(base) if base.file.startswith("stacks/") else None)
         said = {path for path, _ in flatten(plain.value)}
         inherited = {path: fact for path, fact in base_facts.items() if path not in said}
         plain, facts = merge(base, _without(plain, "extends")), inherited | facts
     raise InputError(plain.problem(f"extends more than {MAX_PARENTS} others, or itself", "extends"))
+
+
+def _names(source: Source) -> tuple[str, str]:
+    """Name and family of a stack."""
+    value = source.value if isinstance(source.value, dict) else {}
+    return str(value.get("name", "")), str(value.get("family", ""))
 
 
 def _without(source: Source, key: str) -> Source:

@@ -116,10 +116,10 @@ class Stack:
         unfused_attention: 1 where scores are written to memory (before flash attention), else 0.
         memory_efficiency: share of the memory bandwidth reached by element-wise kernels and the optimizer.
         elementwise: multiplier on the element-wise traffic of a layer (fusion below 1).
-        permute_bytes: forward traffic to dispatch, weigh and combine a token, bytes per hidden element and active expert.
+        permute_bytes: forward traffic to dispatch and combine a token, bytes per hidden element and active expert.
         logits_bytes: memory traffic of the cross-entropy, bytes per token and vocabulary entry.
         accumulate_bytes: traffic to add the gradient of a micro-batch to the accumulated one, bytes per parameter.
-        accumulate_fused: 1 where the product that makes the gradient adds it too, so that its compute hides the traffic.
+        accumulate_fused: 1 where the product that makes a gradient adds it too, so that its compute hides the traffic.
         host_seconds: time the host needs to launch one pass of one layer.
         host_experts: host time of a layer with experts over that of a dense one: it launches more kernels.
         host_tensor_growth: relative growth of ``host_seconds`` at tensor parallelism of 8.

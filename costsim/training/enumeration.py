@@ -31,6 +31,7 @@ AXES = (
     "expert",
     "expert_tensor",
     "micro_batch",
+    "shard_ranks",
     "sequence_parallel",
     "offload",
     "recompute_share",
@@ -175,6 +176,7 @@ def options(a: Architecture, accelerators: int, domain: float, batch: float, spa
         "context": powers(MOST_CONTEXT) if space.context else [1.0],
         "expert": [e for e in powers(MOST_EXPERT) if sparse % e == 0] if sparse > 1 else [1.0],
         "expert_tensor": [1.0],
+        "shard_ranks": [0.0],
         "sharding": [float(s) for s in space.sharding],
         "sequence_parallel": [1.0 if space.sequence_parallel else 0.0],
         "micro_batch": [m for m in powers(MOST_MICRO_BATCH) if m <= batch],
@@ -227,6 +229,7 @@ def enumerate_layouts(
     grid = replace(
         made,
         sequence_parallel=parallel,
+        shard_ranks=np.full_like(made.tensor, axes["shard_ranks"][0]),
         offload=np.full_like(made.tensor, axes["offload"][0]),
         recompute_share=np.full_like(made.tensor, axes["recompute_share"][0]),
         recompute=np.array(axes["recompute"])[:, np.newaxis],
@@ -239,7 +242,8 @@ def _replicas(s: _Survey) -> Layout:
     """Data-parallel ranks follow from the other degrees."""
     used = s.made.tensor * s.made.pipeline * s.made.context
     data = np.floor(s.accelerators / used)
-    return replace(s.made, data=np.full_like(data, s.fixed["data"]) if "data" in s.fixed else data)
+    data = np.full_like(data, s.fixed["data"]) if "data" in s.fixed else data
+    return replace(s.made, data=data, shard_ranks=np.full_like(data, s.axes["shard_ranks"][0]))
 
 
 def _micro_batches(s: _Survey) -> Layout:
@@ -275,6 +279,7 @@ def _sharding_rules(s: _Survey) -> Broken:
     sharding = np.asarray(s.made.sharding)
     return {
         "full sharding with a pipeline": (sharding >= 3) & (np.asarray(s.made.pipeline) > 1),
+        "copies do not divide the replicas": np.asarray((s.made.data * s.made.context) % s.made.shard_size != 0),
         "nothing to shard over": (sharding >= 2) & (np.asarray(s.made.data * s.made.context) == 1),
     }
 

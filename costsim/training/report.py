@@ -40,6 +40,14 @@ declare(
     source="docs/layouts.md",
 )
 
+declare(
+    "layout.shard_ranks",
+    label="Ranks that share states",
+    unit="count",
+    formula="given; 0 where sharding splits over all replicas",
+    source="Rajbhandari et al. 2020; Zhao et al. 2023, PyTorch FSDP, section 3.2.2 (hybrid sharding)",
+)
+
 _MEMORY = {
     "weights_bytes": (
         "Weights",

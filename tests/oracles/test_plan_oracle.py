@@ -31,7 +31,8 @@ CHIP = {
 }  # fmt: skip
 STACK = {
     "matmul": 0.92, "attention_efficiency": 0.45, "attention_backward": 2.6, "unfused_attention": 0,
-    "memory_efficiency": 0.55, "elementwise": 0.6, "logits_bytes": 17, "grouped_matmul": 0.7, "expert_imbalance": 1.1,
+    "memory_efficiency": 0.55, "elementwise": 0.6, "logits_bytes": 17, "accumulate_bytes": 7, "accumulate_fused": 0,
+    "grouped_matmul": 0.7, "expert_imbalance": 1.1,
     "host_seconds": 0.0004, "host_tensor_growth": 0.5, "tensor_overlap": 0.35, "data_overlap": 0.02,
     "gather_overlap": 0.3, "context_overlap": 0.1, "expert_overlap": 0.3, "pipeline_exposed": 0.4,
     "scale_up_efficiency": 0.65, "scale_out_efficiency": 0.6, "ring_latency": 0.25, "straggler": 0.008,
@@ -119,7 +120,7 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         inside = t * cp * dp < c["domain"]
         speed = c["link"] * s["scale_up_efficiency"] if inside else c["card"] * s["scale_out_efficiency"]
         delay = 7 * c["link_latency"] if inside else c["hop"]
-        bubble += 2 * micro * v * (rows * h * 2 / spread / speed + delay) * s["pipeline_exposed"]
+        bubble += 2 * micro * v * (rows * h * 2 / t / speed + delay) * s["pipeline_exposed"]
 
     # -- replicas
     per_layer = h * (q_width + 2 * kv_width) + q_width * h + 3 * h * ffn
@@ -138,7 +139,9 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
             for transfer, busy in ((collect, forward), (collect + scatter, backward)):
                 data += micro * max(transfer - s["gather_overlap"] * busy, 0.15 * min(transfer, busy))
         else:
-            data = max(0.0, scatter - s["data_overlap"] * backward) + max(0.0, collect - s["data_overlap"] * forward)
+            window = s["data_overlap"] * max(1.0, min(micro, p) * (1 - 1 / v))
+            data = max(0.0, scatter - window * backward) + max(0.0, collect - window * forward)
+    accumulate = held * s["accumulate_bytes"] / (c["bandwidth"] * c["thin"])
     mine = held / (1 if layout["sharding"] == "none" else replicas)
     if layout["offload"] == "optimizer":
         update = mine * ((s["gradient_bytes"] + s["weight_bytes"]) / s["offload_link"] + 26 / s["offload_memory"])
@@ -146,7 +149,7 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         update = mine * 26 / slow_memory
     seconds = {
         "compute": micro * (n * compute + (head_compute if with_head else 0)),
-        "memory_bound": micro * (n * memory + (head_memory if with_head else 0)),
+        "memory_bound": micro * (n * memory + (head_memory if with_head else 0) + accumulate),
         "tensor_comm": micro * n * tensor,
         "pipeline_bubble": bubble,
         "data_comm": data,

@@ -39,8 +39,8 @@ SIMUMAX = [  # model, tensor, pipeline, context, expert, data, sequence, GiB
 ]
 
 
-def constants(name, experts=False):
-    return load_stack(name).stack.constants(experts)
+def constants(name):
+    return load_stack(name).stack.constants()
 
 
 @pytest.mark.parametrize("row", SIMUMAX)
@@ -55,7 +55,7 @@ def test_simumax_peak_allocated(row):
         sequence_parallel=1.0,
         gradient_accumulation=8.0,
     )
-    software = constants("megatron-core", a.experts is not None)
+    software = constants("megatron-core")
     used = memory.memory(a, software, lay, Workload(float(sequence), 64.0))
     assert float(memory.counted(used, "allocated")) / GIB == pytest.approx(measured, rel=0.01)
 

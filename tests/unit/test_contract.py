@@ -14,7 +14,7 @@ PROMISED = {
     "model": "parameters active_parameters embedding_parameters layers",
     "compute": "flops_6nd model_flops hardware_flops flops_per_token",
     "layout": "tensor pipeline virtual_pipeline context expert data sharding micro_batch gradient_accumulation"
-    " recompute recompute_share",
+    " recompute recompute_share shard_ranks",
     "memory": "weights_bytes gradients_bytes optimizer_bytes activations_bytes peak_bytes capacity_bytes"
     " fit_probability fits",
     "step": "step_seconds mfu hfu model_flops_per_second_per_accelerator tokens_per_second"
@@ -83,7 +83,7 @@ def test_identities(name):
         assert sum(step["breakdown"].values()) == pytest.approx(step["step_seconds"], rel=1e-12)
     assert math.fsum(cost["items"].values()) == pytest.approx(cost["total_usd"], rel=1e-12)
     assert math.fsum(cost["programme_items"].values()) == pytest.approx(cost["programme_usd"], rel=1e-12)
-    terms = ("weights", "gradients", "optimizer", "activations", "overhead")
+    terms = ("weights", "gradients", "optimizer", "activations", "fragments", "overhead")
     assert sum(memory[f"{t}_bytes"] for t in terms) == pytest.approx(memory["peak_bytes"], rel=1e-12)
     assert memory["fits"] == (memory["fit_probability"] >= 0.5)
     assert made["compute"]["flops_6nd"] == pytest.approx(6 * made["model"]["active_parameters"] * run["tokens"])

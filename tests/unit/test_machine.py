@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator, load_accelerator
 from costsim.inputs.cluster import Cluster, Training
 from costsim.inputs.fields import validate
+from costsim.inputs.fits import step_fits
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import from_mapping
+from costsim.training.adjust import adjustment
 from costsim.uncertainty.ranges import Range
 
 CHIP: dict[str, Any] = {
@@ -206,12 +209,28 @@ def test_experts_divide_over_their_ranks(experts: int, ranks: int, fine: bool) -
     ],
 )
 def test_bytes_of_the_optimizer(optimizer: Any, nbytes: float) -> None:
-    assert machine.software(GENERIC, training(optimizer=optimizer), experts=False).optimizer_bytes == nbytes
+    found = machine.software(load_stack("nemo"), training(optimizer=optimizer), accelerator(), experts=False)
+    assert found.optimizer_bytes == nbytes
 
 
-def test_experts_have_a_wider_residual() -> None:
-    dense, sparse = (machine.software(GENERIC, training(), experts=e) for e in (False, True))
-    assert (dense.residual, sparse.residual) == (GENERIC.residual, GENERIC.residual_experts)
+def test_experts_and_unmeasured_stacks_have_a_wider_residual() -> None:
+    def residual(name: str, experts: bool) -> float:
+        return float(machine.software(load_stack(name), training(), accelerator(), experts).residual)
+
+    assert residual("nemo", experts=True) > residual("nemo", experts=False) > 0
+    assert residual("generic", experts=False) >= residual("nemo", experts=False)
+
+
+def test_the_fit_moves_what_the_catalogue_says_and_not_what_a_user_says() -> None:
+    def rate(reference: Any) -> float:
+        return float(machine.software(load_stack(reference), training(), accelerator(), experts=False).matmul)
+
+    plain = load_stack("nemo").stack.matmul
+    by = adjustment(machine.run_of(load_stack("nemo"), "bf16", accelerator(), experts=False), step_fits().shipped)
+    assert by["matmul"] != 0
+    assert rate("nemo") == pytest.approx(plain * math.exp(by["matmul"]))
+    assert rate({"extends": "nemo", "host_seconds": "1 ms"}) == rate("nemo")
+    assert rate({"extends": "nemo", "matmul": 0.5}) == 0.5
 
 
 @pytest.mark.parametrize(
