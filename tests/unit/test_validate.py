@@ -240,6 +240,7 @@ def test_one_row_in_detail(step):
     found = validate("step", row=name, predictor=predict)
     assert found["rows"] == [row for row in step["rows"] if row["id"] == name]
     assert found["detail"]["given"]["tp"] == "2"
+    assert "23747" not in str(found["detail"]["given"])  # which the quotation tells
     assert "step_time_s" in found["detail"]["kept_from_it"]
     assert not found["detail"]["given"].keys() & found["detail"]["kept_from_it"].keys()
     assert found["detail"]["notes"]["known_stack"] == ["A100-80 as it is called"]
