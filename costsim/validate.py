@@ -12,7 +12,7 @@ import numpy as np
 from costsim.errors import InputError, InternalError, Problem
 from costsim.evidence.bars import Bar, bars
 from costsim.evidence.board import Elsewhere, elsewhere, groups, judged, records, scored, subsets
-from costsim.evidence.columns import Kind, is_answer
+from costsim.evidence.columns import Kind, blanked, is_answer
 from costsim.evidence.predicted import QUANTILES, WHAT, Omitted, Predicted, Predictor, Regime, What
 from costsim.evidence.table import Table, group_of, read, shipped
 from costsim.inputs.kinds import nearest, shown
@@ -237,7 +237,7 @@ def _detail(table: Table, made: Mapping[Regime, Made], row: str) -> dict[str, An
     filled = {column: cell for column, cell in cells.items() if cell}
     notes = {regime: list(one.notes) for regime, (found, *_) in made.items() for one in found}
     return {
-        "given": {column: cell for column, cell in filled.items() if not is_answer(table.kind, column)},
+        "given": {column: cell for column, cell in blanked(cells, table.kind).items() if cell},
         "kept_from_it": {column: cell for column, cell in filled.items() if is_answer(table.kind, column)},
         "notes": notes,
     }

@@ -1,4 +1,4 @@
-"""A stand-in for the predictions: errors that depend on nothing but a row's id, so that scores are the same everywhere."""
+"""A stand-in for the predictions: errors that depend on a row's id alone, so that scores are the same everywhere."""
 
 from __future__ import annotations
 

@@ -9,14 +9,14 @@ from costsim.cli import options
 HELP = """\
 \b
 Examples:
-  costsim validate                            step times, against the shipped measurements
+  costsim validate                         step times
   costsim validate --what memory
   costsim validate --row thr-vtrain-multi-002
-  costsim validate --evidence my-runs.csv     any table with the columns of the shipped ones
+  costsim validate --evidence my-runs.csv  a table with the same columns
   costsim validate -o scoreboard.md
 
-Predictions never see what was measured. The table says how far off they were, by source, beside the best constant MFU for
-that chip, and how often their intervals held the truth; it ends with 1 where a stated bar is missed.
+Predictions never see what was measured. The table says how far off they were, by source, beside the best constant MFU
+for that chip, and how often their intervals held the truth; it ends with 1 where a stated bar is missed.
 """
 
 

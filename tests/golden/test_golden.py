@@ -14,6 +14,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import fake_predictor
 import pytest
 from processes import Run
 
@@ -24,6 +25,7 @@ from costsim.plan import plan
 from costsim.ranked import search_layouts
 from costsim.render import formats
 from costsim.render.text import Screen
+from costsim.validate import validate
 
 GOLDEN = Path(__file__).parent / "files"
 SUFFIXES = {"table": "txt", "json": "json", "csv": "csv", "markdown": "md"}
@@ -93,6 +95,32 @@ def test_ranked_layouts(shape: str, update: bool) -> None:
     check(f"layouts.{SUFFIXES[shape]}", formats.layouts_text(found, shape, Screen(80)), update)
 
 
+@functools.cache
+def validated(what: str) -> dict[str, Any]:
+    """A validation of stand-in predictions: the page is held here, not how good predictions are."""
+    return validate(what, predictor=fake_predictor.predict)
+
+
+VALIDATIONS = {
+    "validate-step-80": ("step", "table", 80),
+    "validate-step-120": ("step", "table", 120),
+    "validate-memory-80": ("memory", "table", 80),
+    "validate-hours": ("hours", "markdown", 80),
+    "validate-memory": ("memory", "csv", 80),
+}
+
+
+@pytest.mark.parametrize("name", VALIDATIONS)
+def test_validations(name: str, update: bool) -> None:
+    what, shape, width = VALIDATIONS[name]
+    check(f"{name}.{SUFFIXES[shape]}", formats.validation_text(validated(what), shape, Screen(width)), update)
+
+
+def test_one_validated_row(update: bool) -> None:
+    found = validate("step", row="thr-vtrain-multi-044", predictor=fake_predictor.predict)
+    check("validate-row.txt", formats.validation_text(found, "table", Screen(80)), update)
+
+
 @pytest.mark.parametrize("line", ["", *COMMANDS])
 def test_helps(inside: Run, line: str, update: bool) -> None:
     check(f"help{'-' * bool(line)}{line}.txt", inside(*line.split(), "--help").stdout, update)
@@ -126,6 +154,7 @@ def test_every_golden_file_has_its_test(update: bool) -> None:
     if update:
         pytest.skip("other tests are writing them")
     names = {f"{name}.{suffix}" for name in [*catalogue.names("scenarios"), "compare"] for suffix in SUFFIXES.values()}
+    names |= {f"{name}.{SUFFIXES[shape]}" for name, (_, shape, _) in VALIDATIONS.items()} | {"validate-row.txt"}
     names |= {f"layouts.{suffix}" for suffix in SUFFIXES.values()}
     names |= {"help.txt", "broken-scenario.txt", *(f"help-{name}.txt" for name in COMMANDS)}
     assert {path.name for path in GOLDEN.iterdir()} == names

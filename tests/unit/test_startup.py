@@ -29,7 +29,9 @@ def modules_after_command(line: str) -> set[str]:
     return modules_after(f"from costsim.cli.app import run; assert run({line.split()!r}) == 0")
 
 
-@pytest.mark.parametrize("line", ["--help", "plan --help", "compare --help", "show --help", "new --help", "--version"])
+@pytest.mark.parametrize(
+    "line", ["--help", "plan --help", "compare --help", "show --help", "new --help", "validate --help", "--version"]
+)
 def test_help_imports_nothing_heavy(line: str) -> None:
     assert HEAVY & modules_after_command(line) == set()
 
@@ -58,7 +60,7 @@ def test_the_public_names_are_what_they_say() -> None:
         costsim.plam  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["plan", "compare"])
+@pytest.mark.parametrize("name", ["plan", "compare", "validate"])
 def test_functions_are_not_hidden_by_modules_of_their_name(name: str) -> None:
     """Whichever is imported first, ``from costsim import plan`` is the function, with no warning."""
     for first in (f"import costsim.{name}", f"from costsim.{name} import {name}", f"from costsim import {name}"):
