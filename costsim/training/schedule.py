@@ -134,7 +134,7 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
         )
     memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
     device = compute + memory
-    repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share, 0.0)
+    repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share * stack.recompute_full, 0.0)
     passes = 2 + repeated
     launches = 1 + (stack.host_experts - 1) * moe_layers(a) / a.layers
     host = passes * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
