@@ -93,7 +93,7 @@ def share(logit: Array) -> Array:
 
 def plain_stack() -> Stack:
     """A stack whose multipliers of matrix products are 1: the kernels alone."""
-    return replace(load_stack("generic").stack.constants(), matmul=1.0, grouped_matmul=1.0, expert_imbalance=1.0)
+    return replace(load_stack("generic").stack.constants(), matmul=1.0, grouped_half_width=0.0, expert_imbalance=1.0)
 
 
 def chip_of(accelerator: Accelerator, precision: str, law: Array) -> Chip:
