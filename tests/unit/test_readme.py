@@ -21,6 +21,7 @@ from costsim.inputs.yaml_source import read, split_sourced
 from costsim.plan import plan
 from costsim.render import formats
 from costsim.render.text import Screen
+from costsim.validate import validate
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -81,10 +82,10 @@ def test_the_table_of_hours_is_what_is_planned(update: bool) -> None:
 
 def test_what_is_said_of_the_hours() -> None:
     ratios = [float(hours_row(name)[3]) for name in REPORTED]
-    far = [ratio for ratio in ratios if not 0.84 <= ratio <= 1.16]
-    assert "mostly within about 15 %, twice far below" in text()
-    assert len(far) == 2
-    assert max(far) < 0.8
+    far = [ratio for ratio in ratios if not 0.8 <= ratio <= 1.2]
+    assert "mostly within about 20 %, once far below" in text()
+    assert len(far) == 1
+    assert max(far) < 0.5
     assert "the nine runs below" in text()
     assert len(ratios) == 9
 
@@ -128,16 +129,15 @@ def test_the_commands_are_all_listed() -> None:
 
 def test_the_accuracy_that_is_claimed_is_that_which_is_measured() -> None:
     said = {row[0]: " ".join(row[2:]) for row in next(r for _, h, r in tables(text()) if h[0] == "figure")}
-    pages = tables((ROOT / "docs" / "step-time.md").read_text(encoding="utf-8"))
-    measured = {row[0]: row for row in next(rows for _, header, rows in pages if header[0] == "rows")}
+    subsets = validate("step")["subsets"]
     file = split_sourced(read(*reversed(catalogue.data_text("coverage.yaml"))))[0].value
-    for figure, key, row in (("dense", "dense", "dense models"), ("experts", "experts", "mixtures of experts")):
-        _, runs, median, ninth, *_ = measured[row]
-        wanted = f"{runs} published steps median {median}, nine in ten below {ninth}; not held out"
-        assert said[f"step time, MFU: {figure}"] == wanted
-        assert file["step"][key]["runs"] == int(runs)
-        assert f"{file['step'][key]['median_error']:.0%}".replace("%", " %") == median
-        assert not file["step"][key]["held_out"]
+    for kind, experts in (("dense", False), ("experts", True)):
+        wanted = {"regime": "new_source", "has_layout": True, "experts": experts}
+        found = next(s for s in subsets if all(s.get(k) == v for k, v in wanted.items()))
+        median, ninth = (f"{found[key]:.0%}".replace("%", " %") for key in ("median_abs_error", "p90_abs_error"))
+        claim = f"{found['n']} published steps median {median}, nine in ten below {ninth}; held out by source"
+        assert said[f"step time, MFU: {kind}"] == claim
+        assert file["step"][kind]["held_out"]
     memory = file["memory"]
     error = f"{memory['median_error']:.0%}".replace("%", " %")
     assert said["memory"] == f"{memory['runs']} measured peaks median {error}; not held out"
