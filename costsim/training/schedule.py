@@ -212,7 +212,14 @@ def stage_layers(a: Architecture, layout: Layout) -> tuple[Num, Num]:
 
 
 def data_exchange(
-    a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload, forward: Num, backward: Num
+    a: Architecture,
+    network: Network,
+    stack: Stack,
+    layout: Layout,
+    work: Workload,
+    held: tuple[Num, Num],
+    forward: Num,
+    backward: Num,
 ) -> Num:
     """Exposed seconds of gradient and weight collectives over replicas, per step.
 
@@ -222,10 +229,11 @@ def data_exchange(
         stack: overlap and bytes.
         layout: the layout.
         work: the step.
+        held: parameters of the heaviest rank: shared by all, and routed experts.
         forward: seconds of one micro-batch's forward through the heaviest stage.
         backward: the same, backward.
     """
-    dense, sparse = weights_of_rank(a, layout)
+    dense, sparse = held
     replicas, shard = layout.data * layout.context, layout.shard_size
     whole = comm.group(shard, layout.tensor, network, stack)
     copies = comm.group(replicas / shard, layout.tensor * shard, network, stack)
@@ -262,15 +270,21 @@ def weights_of_rank(a: Architecture, layout: Layout) -> tuple[Num, Num]:
     return heaviest(a, layout)
 
 
-def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout) -> Num:
+def optimizer_seconds(chip: Chip, stack: Stack, layout: Layout, held: tuple[Num, Num]) -> Num:
     """Seconds to read and write weights, gradients and moments of a rank's shard: 26 bytes a parameter, plus the norm.
 
     Offloaded, gradients go to the host and weights come back over its bus, and the update runs at host memory's speed
     (Ren et al. 2021, ZeRO-Offload, section 4).
 
+    Args:
+        chip: its memory.
+        stack: bytes, and the host's speeds.
+        layout: sharding and offload.
+        held: parameters of the heaviest rank: shared by all, and routed experts.
+
     Source: SimuMax 1.2 optimizer model (read and write of moments and master copy, gradient and 16-bit copy).
     """
-    dense, sparse = weights_of_rank(a, layout)
+    dense, sparse = held
     split = np.where(np.asarray(layout.sharding) >= 1, layout.shard_size, 1.0)
     split_sparse = np.where(np.asarray(layout.sharding) >= 1, layout.expert_data, 1.0)
     updated = dense / split + sparse / split_sparse
@@ -283,17 +297,16 @@ def optimizer_seconds(a: Architecture, chip: Chip, stack: Stack, layout: Layout)
 OPTIMIZER_TRAFFIC = 26.0
 
 
-def accumulation(a: Architecture, chip: Chip, stack: Stack, layout: Layout, products: Num) -> Num:
+def accumulation(chip: Chip, stack: Stack, held: tuple[Num, Num], products: Num) -> Num:
     """Seconds to add a micro-batch's gradients to the sum; only what their products do not hide where they are fused.
 
     Args:
-        a: the shape.
         chip: its memory.
         stack: bytes, and whether the addition is fused.
-        layout: the split.
+        held: parameters of the heaviest rank: shared by all, and routed experts.
         products: seconds of the products that make the gradients, of the heaviest stage.
     """
-    dense, sparse = weights_of_rank(a, layout)
+    dense, sparse = held
     traffic = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * chip.matmul_memory_efficiency)
     fused = kernels.smooth_max(products, traffic) - products
     return np.where(np.asarray(stack.accumulate_fused) > 0, fused, traffic)
@@ -333,9 +346,11 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     hop = comm.send(handed, stride, network, stack) * stack.pipeline_exposed
     hops = np.where(layout.pipeline > 1, 2 * micro * layout.virtual_pipeline * hop, 0.0)
     again = recomputed_share(layout, stack)
-    data = data_exchange(a, network, stack, layout, work, stage / (3 + again), stage * (2 + again) / (3 + again))
-    update = optimizer_seconds(a, chip, stack, layout)
-    accumulate = accumulation(a, chip, stack, layout, layers * layer.compute / 3)
+    held = weights_of_rank(a, layout)
+    forward, backward = stage / (3 + again), stage * (2 + again) / (3 + again)
+    data = data_exchange(a, network, stack, layout, work, held, forward, backward)
+    update = optimizer_seconds(chip, stack, layout, held)
+    accumulate = accumulation(chip, stack, held, layers * layer.compute / 3)
     terms = (
         through(layer.compute, head.compute),
         through(layer.memory, head.memory) + micro * accumulate,

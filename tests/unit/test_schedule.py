@@ -73,8 +73,10 @@ def test_the_stage_with_the_head_sets_the_rate():
 
 
 def test_an_offloaded_update_runs_at_the_hosts_speed():
-    on_device = schedule.optimizer_seconds(LLAMA_8B, CHIP, STACK, layout(8))
-    on_host = schedule.optimizer_seconds(LLAMA_8B, CHIP, STACK, layout(8, offload=1.0))
+    on_device = schedule.optimizer_seconds(CHIP, STACK, layout(8), schedule.weights_of_rank(LLAMA_8B, layout(8)))
+    on_host = schedule.optimizer_seconds(
+        CHIP, STACK, layout(8, offload=1.0), schedule.weights_of_rank(LLAMA_8B, layout(8))
+    )
     shard = parameters(LLAMA_8B).total / 8
     assert float(on_device) == pytest.approx(shard * 26 / (3.35e12 * 0.5))
     assert float(on_host) == pytest.approx(shard * ((4 + 2) / 25e9 + 26 / 25e9))
