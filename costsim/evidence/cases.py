@@ -249,9 +249,9 @@ def batch_of(row: Row, sequence: float) -> float | None:
     tokens = number(row, "global_batch_tokens")
     if tokens:
         return max(1.0, tokens / sequence)
-    dp, micro = number(row, "dp"), number(row, "micro_batch")
-    if dp and micro:
-        return dp * micro * (number(row, "grad_accum") or 1.0)
+    dp, micro, turns = number(row, "dp"), number(row, "micro_batch"), number(row, "grad_accum")
+    if dp and micro and (turns or (number(row, "pp") or 1.0) == 1.0):
+        return dp * micro * (turns or 1.0)
     return None
 
 

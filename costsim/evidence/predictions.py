@@ -11,6 +11,7 @@ from costsim.evidence import cases, words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
 from costsim.evidence.measured import tokens_per_second
+from costsim.evidence.memory_rows import predict_memory
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
 from costsim.evidence.table import shipped
@@ -56,7 +57,7 @@ def predict(
     Returns:
         The predictions; rows without a measurement, a shape or a device count; rows that could not be predicted.
     """
-    by_what = {"step": _step}
+    by_what = {"step": _step, "memory": predict_memory}
     done: list[Predicted] = []
     ineligible: list[Omitted] = []
     skipped: list[Omitted] = []

@@ -210,7 +210,7 @@ def recompute(row: Row) -> str | None:
         return None
     if re.search(r"minimal|selective|saved", said):
         return "selective"
-    if re.search(r"full|qkv|offload|yes|true|all|every", said):
+    if re.search(r"full|qkv|offload|yes|true|\ball\b|every", said):
         return "full"
     return "none" if re.search(r"none|no\b|false|off", said) else None
 
