@@ -1,8 +1,8 @@
 """Device-hours of published full runs, predicted from tokens, shape, hardware and layout, with goodput and intervals.
 
 Hours are tokens times seconds per token times devices, over the goodput of the failure model, times what runs like it take
-beside: published hours hold evaluations, restarts, slow phases and layouts that nobody tuned. That share is the median of
-the runs of other organisations whose hours hold the same things (`costsim.inputs.run_errors`).
+beside: published hours hold evaluations, restarts, slow phases, and software and layouts that are less good than what is
+assumed where nothing is printed. That factor comes from the runs of other organisations (`costsim.inputs.run_errors`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.run_cases import RunCase, run_case
 from costsim.evidence.table import group_of, number
 from costsim.inputs.fits import left_out_fits, step_fits
-from costsim.inputs.run_errors import class_of, run_errors
+from costsim.inputs.run_errors import run_errors
 from costsim.training.adjust import adjustment
 from costsim.training.flops import flops_per_token
 from costsim.training.goodput import goodput, overhead
@@ -78,6 +78,11 @@ def bare_hours(row: Mapping[str, str], regime: str = "shipped") -> Hours:
     return Hours(run, layouts[0], run.tokens * seconds * devices / HOUR / useful, useful, ideal)
 
 
+def measured_hours(row: Mapping[str, str]) -> float | None:
+    """Device-hours of a run as the table has them; None where there are none."""
+    return number(row, "device_hours_used") or number(row, "reported_device_hours")
+
+
 def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
     """Device-hours of a row of full runs.
 
@@ -89,7 +94,7 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
         UnpredictableError: with the reason.
     """
     name = row.get("id", "")
-    measured = number(row, "device_hours_used") or number(row, "reported_device_hours")
+    measured = measured_hours(row)
     reason = run_cases.ineligible(row)
     if reason is None and measured is None:
         reason = "no device-hours are printed"
@@ -97,16 +102,15 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
         return Omitted(name, reason)
     made = bare_hours(row, regime)
     case = made.run.case
-    of_class, group = class_of(made.run.scope, case.experts), group_of(row)
-    errors = run_errors()
-    beside = errors.beside(of_class, group)
+    group, errors = group_of(row), run_errors()
+    beside = errors.beside(made.run.traits, group)
     predicted = made.hours * beside
     return Predicted(
         row=row,
         regime=regime,
         measured=measured,
         predicted=predicted,
-        quantiles=errors.quantiles(predicted, of_class, group),
+        quantiles=errors.quantiles(predicted, case.experts, group),
         subset={},
         ideal=made.ideal,
         constant_key=(case.accelerator.name, PRECISION_CLASS.get(case.precisions[0], "16-bit")),

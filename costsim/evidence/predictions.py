@@ -10,6 +10,7 @@ import numpy as np
 from costsim.evidence import cases, words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
+from costsim.evidence.hours_rows import predict_hours
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
@@ -56,7 +57,7 @@ def predict(
     Returns:
         The predictions; rows without a measurement, a shape or a device count; rows that could not be predicted.
     """
-    by_what = {"step": _step}
+    by_what = {"step": _step, "hours": predict_hours}
     done: list[Predicted] = []
     ineligible: list[Omitted] = []
     skipped: list[Omitted] = []

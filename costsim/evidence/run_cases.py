@@ -38,6 +38,7 @@ class Silent(Strict):
     cluster_days: float
     cluster_mfu: float
     most_devices: float
+    fit: dict[str, float]
 
 
 @cache
@@ -63,6 +64,7 @@ class RunCase:
         case: its step.
         tokens: trained on.
         scope: what its hours hold.
+        named: whether the row names its software.
         units: devices of the row's count for each chip of the catalogue.
         assumed: what was taken for granted, in words, besides what ``case`` says.
     """
@@ -70,8 +72,19 @@ class RunCase:
     case: Case
     tokens: float
     scope: run_words.Scope
+    named: bool
     units: float
     assumed: tuple[str, ...]
+
+    @property
+    def traits(self) -> frozenset[str]:
+        """What a run like it takes more hours for (`costsim.inputs.run_errors.TRAITS`)."""
+        found = set() if self.scope == "steady" else {str(self.scope)}
+        if not self.named:
+            found.add("unnamed")
+        if not self.case.has_layout and self.case.devices > float(self.case.accelerator.accelerators_per_node):
+            found.add("no_layout")
+        return frozenset(found)
 
 
 def ineligible(row: Row) -> str | None:
@@ -99,8 +112,8 @@ def run_case(row: Row) -> RunCase:
     if run_words.no_transformer(row):
         raise UnpredictableError("not a transformer: state-space layers are not modelled")
     assumed: list[str] = []
-    shape = _shape(row, assumed)
-    filled = {**row, **_columns(shape), "sharding": run_words.sharding(row)}
+    shape, software = _shape(row, assumed), run_words.framework(row)
+    filled = {**row, **_columns(shape), "sharding": run_words.sharding(row), "framework": software}
     filled["n_devices"] = f"{_devices(row, shape, tokens * BILLION, assumed):.0f}"
     filled["date"] = _date(year(row) - silent().release_lag)
     if (chunks := _chunks(row, shape)) > 1:
@@ -110,7 +123,7 @@ def run_case(row: Row) -> RunCase:
     scope = run_words.scope(row)
     if scope == "benchmark":
         case = replace(case, evaluation=silent().evaluation - 1)
-    return RunCase(case, tokens * BILLION, scope, units(row), tuple(assumed))
+    return RunCase(case, tokens * BILLION, scope, software != "", units(row), tuple(assumed))
 
 
 def units(row: Row) -> float:

@@ -12,7 +12,7 @@ Scope: TypeAlias = Literal["benchmark", "steady", "unsaid", "calendar"]
 
 _BENCHMARK = re.compile(r"time-to-train")
 _STEADY = re.compile(r"\bideal\b|planned|\brate\b|per trillion|excludes|base training|wall-clock [#.]+ (min|h\b)|estimate")
-_SHORT = re.compile(r"[#.]+ ?(h|hours?|min\w*)\b")
+_SHORT = re.compile(r"(?<![a-z#.])[#.]+ ?(h|hours?|min\w*)\b")
 _CALENDAR = re.compile(r"\b(days?|weeks?|months?)\b|wall-clock|calendar|downtime|restarts|recovery")
 _DENIED = re.compile(r"does not say|not (known|stated)")
 _NO_TRANSFORMER = re.compile(r"mamba|rwkv|hyena|griffin|\bssm\b|retnet|hybrid|jamba|zamba|xlstm")
@@ -42,6 +42,15 @@ def scope(row: Row) -> Scope:
 def no_transformer(row: Row) -> bool:
     """Whether the model is of another kind than transformers: a state-space model or a hybrid with one."""
     return bool(_NO_TRANSFORMER.search(text(row, "model", "kind")))
+
+
+_SOFTWARE = re.compile(r"deepspeed|megatron|neox|fairscale|colossal|composer|nemo|torchtitan|accelerate")
+
+
+def framework(row: Row) -> str:
+    """The software: its column, or the sharding's where that names one ("ZeRO-2 (DeepSpeed)"); "" where none does."""
+    said = row.get("framework", "").strip()
+    return said or (row.get("sharding", "") if _SOFTWARE.search(text(row, "sharding")) else "")
 
 
 def sharding(row: Row) -> str:

@@ -1,11 +1,13 @@
-"""What full runs take beside their steps and failures, and how far that differs: errors of runs, by class.
+"""What full runs take beside their steps and failures, and how far that differs.
 
-A run's own organisation never counts, so that the error of a prediction is that of a stranger's run.
+Factors are those of a log-linear fit on published runs (`costsim.fitting.hours`). A run's own organisation never counts,
+neither in the factors nor in the errors that make its interval, so that the error of a prediction is that of a stranger's.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,69 +20,59 @@ from costsim.inputs.intervals import LEVELS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-def class_of(scope: str, experts: bool) -> str:
-    """The class of a run: by what its hours hold, and whether the model has experts."""
-    return "experts" if experts else scope
+CONSTANT = "constant"
+TRAITS = ("calendar", "unsaid", "benchmark", "unnamed", "no_layout")
+"""What a run may take more for: what its hours hold (steps alone without a trait), and what its row does not print."""
 
 
 @dataclass(frozen=True)
 class RunErrors:
-    """Log of measured over bare hours (`costsim.evidence.hours_rows.bare_hours`) of the shipped runs.
+    """The fit on full runs.
 
     Attributes:
-        classes: of each run, shape ``(n,)``.
+        factors: log factor by trait, by the organisation left out; "" for none.
+        experts: whether the model of each run is a mixture of experts, shape ``(n,)``.
         groups: organisation of each run.
-        logs: of measured over bare hours.
+        logs: absolute log of predicted over measured hours of each run, predicted without its organisation.
     """
 
-    classes: NDArray[np.str_]
+    factors: Mapping[str, Mapping[str, float]]
+    experts: NDArray[np.bool_]
     groups: NDArray[np.str_]
     logs: NDArray[np.float64]
 
-    def beside(self, of_class: str, but_group: str = "") -> float:
-        """Factor on bare hours: the median of a class.
+    def beside(self, traits: frozenset[str], but_group: str = "") -> float:
+        """Factor on the hours of steps and failures.
 
         Args:
-            of_class: of the run.
+            traits: of the run, out of `TRAITS`.
             but_group: organisation whose runs do not count.
         """
-        return float(np.exp(self._centre(of_class, but_group)))
+        found = self.factors.get(but_group, self.factors[""])
+        return float(np.exp(sum(found[trait] for trait in (CONSTANT, *sorted(traits)))))
 
-    def quantiles(self, predicted: float, of_class: str, but_group: str = "") -> dict[str, float]:
-        """Quantiles around a prediction: of what is left when each other organisation's runs are predicted by the rest.
+    def quantiles(self, predicted: float, experts: bool, but_group: str = "") -> dict[str, float]:
+        """Quantiles around a prediction, from the errors of other organisations' runs of the same class.
 
         The share that an interval holds is raised as a finite sample asks.
 
         Args:
             predicted: the centre.
-            of_class: of the run.
+            experts: whether the model is a mixture of experts.
             but_group: organisation whose runs do not count.
         """
-        left = self._left(of_class, but_group)
-        shares = {name: min(1.0, abs(level) * (1 + 1 / len(left))) for name, level in LEVELS.items()}
+        logs = self.logs[(self.experts == experts) & (self.groups != but_group)]
+        shares = {name: min(1.0, abs(level) * (1 + 1 / max(len(logs), 1))) for name, level in LEVELS.items()}
         return {
-            name: predicted * float(np.exp(np.sign(level) * np.quantile(left, shares[name])))
+            name: predicted * float(np.exp(np.sign(level) * np.quantile(logs, shares[name])))
             for name, level in LEVELS.items()
         }
-
-    def _centre(self, of_class: str, *but: str) -> float:
-        use = (self.classes == of_class) & ~np.isin(self.groups, but)
-        return float(np.median(self.logs[use])) if use.any() else 0.0
-
-    def _left(self, of_class: str, but_group: str) -> NDArray[np.float64]:
-        """Absolute errors of other organisations' runs, each predicted without its own."""
-        found = [
-            abs(log - self._centre(str(of), str(group), but_group))
-            for of, group, log in zip(self.classes, self.groups, self.logs, strict=True)
-            if group != but_group
-        ]
-        return np.array(found)
 
 
 @cache
 def run_errors() -> RunErrors:
-    """As `python -m costsim.fitting.hours` made them (``data/fits/hours.json``)."""
+    """As ``python -m costsim.fitting.hours`` made it (``data/fits/hours.json``)."""
     found = json.loads(data_text("fits/hours.json")[1])
-    classes, groups, logs = (np.array(column) for column in list(zip(*found["runs"], strict=True))[1:])
-    return RunErrors(classes, groups, logs)
+    _, groups, experts, logs = (np.array(column) for column in zip(*found["errors"], strict=True))
+    factors = {group: dict(zip((CONSTANT, *TRAITS), values, strict=True)) for group, values in found["factors"]}
+    return RunErrors(factors, experts.astype(bool), groups, logs)
