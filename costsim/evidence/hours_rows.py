@@ -1,8 +1,8 @@
 """Device-hours of published full runs, predicted from tokens, shape, hardware and layout, with goodput and intervals.
 
-Hours are tokens times seconds per token times devices, over the goodput of the failure model, times what runs like it take
-beside: published hours hold evaluations, restarts, slow phases, and software and layouts that are less good than what is
-assumed where nothing is printed. That factor comes from the runs of other organisations (`costsim.inputs.run_errors`).
+Hours are tokens times seconds per token times devices, over the goodput of the failure model, times what runs like it
+take beside: published hours hold evaluations, restarts, slow phases, and software and layouts that are less good than
+what is assumed where nothing is printed. The factor is from other organisations' runs (`costsim.inputs.run_errors`).
 """
 
 from __future__ import annotations
@@ -126,6 +126,6 @@ def _notes(made: Hours, beside: float) -> tuple[str, ...]:
         f"accelerator {case.accelerator.name}, precision {' or '.join(case.precisions)}",
         f"stack {case.stack}, software of {case.year:.1f}",
         "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items()),
-        f"hours: {made.run.scope}; goodput {made.goodput:.2f}; beside steps and failures, runs like it take {beside:.2f}x",
+        f"hours: {made.run.scope}; goodput {made.goodput:.2f}; runs like it take {beside:.2f}x beside",
         *(f"assumed: {text}" for text in (*made.run.assumed, *case.assumed)),
     )

@@ -11,19 +11,19 @@ from costsim.evidence import cases, run_words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.shapes import architecture, missing
 from costsim.evidence.words import Row, number, year
-from costsim.inputs import catalogue
-from costsim.inputs.money import Failures
+from costsim.inputs import catalogue, machine
 from costsim.inputs.fields import Strict, validate
 from costsim.inputs.model import Model
+from costsim.inputs.money import Failures
 from costsim.inputs.yaml_source import read, split_sourced
-from costsim.training.architecture import Architecture, parameters
+from costsim.training.architecture import Architecture
 from costsim.training.flops import flops_per_token
 from costsim.training.goodput import FailureTerms
 
 BILLION = 1e9
 DAY = 86400.0
 HALVES = ("gcd", "core")
-"""Units of which a chip of the catalogue has two: dies of an MI250X module, cores of a TPU v2 or v3 and of a Trainium."""
+"""Units of which a chip of the catalogue has two: dies of an MI250X module, cores of a TPU v2 or v3, or a Trainium."""
 CHUNKS = (8, 4, 2)
 """Chunks of layers that an interleaved pipeline of several stages may have, the most first."""
 
@@ -53,7 +53,11 @@ def failures() -> FailureTerms:
     """The failure model of scenarios that say nothing of failures (``data/defaults.yaml``)."""
     label, text = catalogue.data_text("defaults.yaml")
     found = validate(Failures, split_sourced(read(text, label).at(("cluster", "failures")))[0])
-    return FailureTerms(found.interruptions_per_accelerator_hour, found.restart, found.checkpoint_write)
+    return FailureTerms(
+        machine.centre(found.interruptions_per_accelerator_hour),
+        machine.centre(found.restart),
+        machine.centre(found.checkpoint_write),
+    )
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def _columns(a: Architecture) -> dict[str, str]:
 
 
 def _devices(row: Row, shape: Architecture, tokens: float, assumed: list[str]) -> float:
-    """Devices as printed; else the power of two that takes a month at a usual MFU, no more than a batch has sequences."""
+    """Devices as printed; else the nearest power of two that takes a month, no more than a batch has sequences."""
     try:
         chip = cases.accelerator(row.get("hardware", ""))
     except InputError:

@@ -1,4 +1,4 @@
-"""What the text columns of a full run say: what its hours hold, whether its model is a transformer, how it was sharded."""
+"""What the text columns of a full run say: what its hours hold, of what kind its model is, how it was sharded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ Scope: TypeAlias = Literal["benchmark", "steady", "unsaid", "calendar"]
 """What hours hold: a benchmark's clock, with evaluations; steps alone; nothing that is said; or days of a calendar."""
 
 _BENCHMARK = re.compile(r"time-to-train")
-_STEADY = re.compile(r"\bideal\b|planned|\brate\b|per trillion|excludes|base training|wall-clock [#.]+ (min|h\b)|estimate")
+_STEADY = re.compile(r"\bideal\b|planned|\brate\b|per trillion|excludes|base training|estimate")
+_CLOCK = re.compile(r"wall-clock [#.]+ (min|h\b)")
 _SHORT = re.compile(r"(?<![a-z#.])[#.]+ ?(h|hours?|min\w*)\b")
 _CALENDAR = re.compile(r"\b(days?|weeks?|months?)\b|wall-clock|calendar|downtime|restarts|recovery")
 _DENIED = re.compile(r"does not say|not (known|stated)")
@@ -21,7 +22,7 @@ _NO_TRANSFORMER = re.compile(r"mamba|rwkv|hyena|griffin|\bssm\b|retnet|hybrid|ja
 def scope(row: Row) -> Scope:
     """What a run's hours hold, by the words (not the figures) of the columns that describe them.
 
-    A run of a few hours has no downtime to hold: hours and minutes of a clock are steady, days and longer are a calendar's.
+    A run of a few hours has no downtime to hold: hours and minutes of a clock are steady, days and longer a calendar's.
 
     Args:
         row: blanked.
@@ -32,7 +33,7 @@ def scope(row: Row) -> Scope:
         return "benchmark"
     if failures.startswith("yes"):
         return "calendar"
-    if failures.startswith("no") or _STEADY.search(said):
+    if failures.startswith("no") or _STEADY.search(said) or _CLOCK.search(said):
         return "steady"
     if _CALENDAR.search(said) and not _DENIED.search(said):
         return "calendar"

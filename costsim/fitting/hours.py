@@ -1,6 +1,6 @@
-"""What full runs take beside their steps and failures: ``python -m costsim.fitting.hours`` writes ``data/fits/hours.json``.
+"""What full runs take beside steps and failures: ``python -m costsim.fitting.hours``, to ``data/fits/hours.json``.
 
-A log-linear fit, robust, with Gaussian priors (``fit`` of ``data/run_hours.yaml``), on all shipped runs and without each
+A robust log-linear fit with Gaussian priors (``fit`` of ``data/run_hours.yaml``), on all shipped runs and without each
 organisation in turn; and the errors of runs predicted without their organisation.
 """
 
@@ -75,10 +75,10 @@ def fit(traits: NDArray[np.float64], logs: NDArray[np.float64]) -> NDArray[np.fl
     spreads = run_cases.silent().fit
     prior = np.diag(np.array([spreads[name] for name in (CONSTANT, *TRAITS)]) ** -2.0)
     row = spreads["row"]
-    values = np.zeros(traits.shape[1])
+    values: NDArray[np.float64] = np.zeros(traits.shape[1])
     for _ in range(ROUNDS):
         weight = np.minimum(1.0, row / np.maximum(np.abs(logs - traits @ values), 1e-9)) / row**2
-        values = np.linalg.solve((traits.T * weight) @ traits + prior, (traits.T * weight) @ logs)
+        values[:] = np.linalg.solve((traits.T * weight) @ traits + prior, (traits.T * weight) @ logs)
     return np.round(values, DIGITS)
 
 

@@ -1,7 +1,7 @@
 """What full runs take beside their steps and failures, and how far that differs.
 
-Factors are those of a log-linear fit on published runs (`costsim.fitting.hours`). A run's own organisation never counts,
-neither in the factors nor in the errors that make its interval, so that the error of a prediction is that of a stranger's.
+Factors are of a log-linear fit on published runs (`costsim.fitting.hours`). A run's own organisation never counts,
+neither in its factor nor in the errors that make its interval, so that the error of a prediction is a stranger's.
 """
 
 from __future__ import annotations
