@@ -81,7 +81,7 @@ def predict_memory(row: Mapping[str, str], regime: Regime) -> Predicted | Omitte
         predicted=predicted,
         quantiles={name: predicted * float(np.exp(spread * NORMAL[name])) for name in LEVELS},
         subset={"counter": counter},
-        fit_probability=_chance(used, case, stack),
+        fit_probability=None if counter == "component" else _chance(used, case, stack),
         notes=_notes(case, layout, used, counter),
     )
 
@@ -100,7 +100,9 @@ def placed(row: Row) -> tuple[Case, Layout, Stack, Workload]:
         UnpredictableError: with the reason.
     """
     if "activation" in text(row, "offload") or words.sequence_ranks(row):
-        raise UnpredictableError("activations are offloaded or losses tiled (ALST), which the model of memory leaves out")
+        raise UnpredictableError(
+            "activations are offloaded or losses tiled (ALST), which the model of memory leaves out"
+        )
     full = dict(row)
     if number(row, "seq_len") is None:
         full["seq_len"] = f"{SEQUENCE:.0f}"

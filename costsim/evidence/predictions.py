@@ -10,6 +10,7 @@ import numpy as np
 from costsim.evidence import cases, words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
+from costsim.evidence.hours_rows import predict_hours
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.memory_rows import predict_memory
 from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
@@ -20,6 +21,7 @@ from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.training.adjust import adjustment
 from costsim.training.flops import flops_per_token
 from costsim.training.layout import Layout
+from costsim.training.memory import fit_probability, peak_bytes
 
 PRECISION_CLASS = {"fp8": "8-bit", "int8": "8-bit", "fp4": "4-bit"}
 
@@ -57,7 +59,7 @@ def predict(
     Returns:
         The predictions; rows without a measurement, a shape or a device count; rows that could not be predicted.
     """
-    by_what = {"step": _step, "memory": predict_memory}
+    by_what = {"step": _step, "memory": predict_memory, "hours": predict_hours}
     done: list[Predicted] = []
     ineligible: list[Omitted] = []
     skipped: list[Omitted] = []
@@ -120,7 +122,15 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
         ideal=made.ideal,
         constant_key=(case.accelerator.name, PRECISION_CLASS.get(case.precisions[0], "16-bit")),
         notes=_notes(made),
+        fit_probability=_chance(made) if case.layout_settled else None,
     )
+
+
+def _chance(made: StepPrediction) -> float:
+    """Probability that a run whose layout is printed whole fits in memory."""
+    case, stack = made.case, made.case.constants()
+    peak = peak_bytes(case.architecture, stack, made.layouts[0], case.works[0])
+    return float(fit_probability(peak, case.chips[0].memory_bytes, stack.memory_spread))
 
 
 def _shipped_groups() -> set[str]:
