@@ -200,14 +200,16 @@ def case(row: Row) -> Case:
         space=stack.space(fixed),
         batch_known=batch is not None,
         has_layout=number(row, "tp") is not None,
-        changes=changes(row),
+        changes=changes(row, stack),
         evaluation=EVALUATION if words.includes_evaluation(row) else 0.0,
         assumed=tuple(assumed),
     )
 
 
-def changes(row: Row) -> dict[str, float]:
+def changes(row: Row, stack: StackFile) -> dict[str, float]:
     """Constants of the stack that the row's words override."""
+    if words.keeps_projections(row):
+        return {"recompute_full": stack.recompute_full - PROJECTIONS}
     if words.overlap_off(row):
         return {"tensor_overlap": 0.0, "data_overlap": 0.0, "expert_overlap": 0.0}
     if words.tensor_overlap_on(row):
@@ -215,6 +217,8 @@ def changes(row: Row) -> dict[str, float]:
     return {"tensor_overlap": 0.0} if "vanilla tp" in words.text(row, "note") else {}
 
 
+PROJECTIONS = 0.25
+"""Share of a layer's products that project to queries, keys and values: 3 of 12 squares of the hidden size."""
 TENSOR_HIDDEN = 0.6
 """Share of tensor-parallel communication that pipelined products hide where it is switched on (Megatron user buffers,
 asynchronous tensor parallelism); the prior of the stacks that have it on."""
@@ -292,7 +296,6 @@ def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devic
     recompute = words.recompute(row)
     if recompute:
         fixed["recompute"] = float(RECOMPUTE.index(recompute))
-        fixed["recompute_share"] = words.recompute_share(row)
     fixed["sequence_parallel"] = float(words.sequence_parallel(row, stack.search.sequence_parallel))
     return fixed
 

@@ -122,7 +122,7 @@ def placed(row: Row) -> tuple[Case, Layout, Stack, Workload]:
 
 
 def _tells_its_split(case: Case) -> None:
-    """Refuse a model whose weights are whole on each replica and do not fit there: it was split in a way not printed."""
+    """Refuse a model that is whole on each replica and does not fit there: it was split in a way not printed."""
     fixed = case.space.fixed
     if "tensor" in fixed or fixed.get("sharding", 3.0) >= SHARDING.index("full"):
         return

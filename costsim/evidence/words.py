@@ -206,8 +206,8 @@ def recompute(row: Row) -> str | None:
     said = text(row, "recompute")
     if not said or re.search(r"not (listed|stated)|default|unknown", said):
         return None
-    if "partial" in said or "/full" in said:
-        return None
+    if "partial" in said or "/full" in said or ("selective" in said and "fms" in text(row, "framework")):
+        return None  # a share of the blocks that is not printed
     if re.search(r"minimal|selective|saved", said):
         return "selective"
     if re.search(r"full|qkv|offload|yes|true|\ball\b|every", said):
@@ -215,13 +215,9 @@ def recompute(row: Row) -> str | None:
     return "none" if re.search(r"none|no\b|false|off", said) else None
 
 
-QKV_KEPT = 0.75
-"""Share of a layer that is run again where the projections to queries, keys and values are kept (MaxText)."""
-
-
-def recompute_share(row: Row) -> float:
-    """Share of a layer's products that the recomputation repeats."""
-    return QKV_KEPT if "qkv" in text(row, "recompute") else 1.0
+def keeps_projections(row: Row) -> bool:
+    """Whether recomputation finds the projections to queries, keys and values kept, on the host or on the device."""
+    return "qkv" in text(row, "recompute")
 
 
 def sequence_parallel(row: Row, default: bool) -> bool:
