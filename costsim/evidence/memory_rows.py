@@ -1,7 +1,7 @@
 """Peak memory of published runs: what a counter would have printed, and the chance that the run fits.
 
-A printed peak is one of three things: the sum of the tensors (allocated), what the allocator holds for them (reserved), or
-all that is taken of the device. The words of a row say which.
+A printed peak is one of three things: the sum of the tensors (allocated), what the allocator holds for them (reserved),
+or all that is taken of the device. The words of a row say which.
 """
 
 from __future__ import annotations
