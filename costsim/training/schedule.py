@@ -259,8 +259,11 @@ def data_exchange(
     def exposed(transfer: Num, compute: Num) -> Num:
         return np.maximum(transfer - stack.gather_overlap * compute, 0.15 * np.minimum(transfer, compute))
 
-    sharded = layout.gradient_accumulation * (exposed(gather, forward) + exposed(gather + scatter, backward))
-    sharded = sharded + np.maximum(0.0, between - stack.data_overlap * backward)
+    behind = exposed(gather + scatter, backward)
+    sharded = layout.gradient_accumulation * (exposed(gather, forward) + behind)
+    # The last backward that hides the exchange between copies hides that within them too: it cannot hide both whole.
+    left = np.maximum(0.0, stack.data_overlap * backward - (gather + scatter - behind))
+    sharded = sharded + np.maximum(0.0, between - left)
     time = np.where(np.asarray(layout.sharding) >= 3, sharded, at_end)
     return np.where(replicas > 1, time, 0.0)
 
