@@ -64,7 +64,9 @@ def test_a_row_that_prints_the_best_layout_is_the_first(name: str, script: Modul
         "dp": best.data,
     }
     words = {"optimizer": "ZeRO-1", "gradients": "ZeRO-2", "full": "ZeRO-3"}[SHARDING[int(best.sharding)]]
-    printed = {key: f"{value:g}" for key, value in (degrees | {"micro_batch": best.micro_batch}).items()}
+    printed = {
+        key: f"{value:g}" for key, value in (degrees | {"dp": best.data, "micro_batch": best.micro_batch}).items()
+    }
     again = script.of_row(ROWS[name] | printed | {"sharding": words, "recompute": ""})
     assert (again.rank, again.ratio) == (1, pytest.approx(1))
     assert again.own == again.best
