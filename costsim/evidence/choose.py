@@ -11,12 +11,11 @@ from costsim.training.architecture import Architecture
 from costsim.training.device import Chip, Stack, Workload
 from costsim.training.enumeration import enumerate_layouts
 from costsim.training.layout import Layout, stacked
-from costsim.training.memory import peak_bytes
+from costsim.training.memory import fit_probability, peak_bytes
 from costsim.training.schedule import step
+from costsim.training.search import LIKELY, least_share
 from costsim.uncertainty.ranges import Num
 
-ROOM = 0.92
-"""Share of the device's memory that a run plans to fill; published runs leave about this much room."""
 STAGE_BATCHES = 8.0
 """Micro-batches for each stage of a pipeline where a row does not print its batch: a bubble of an eighth."""
 LARGEST = 64.0
@@ -75,26 +74,26 @@ def _printed(case: Case, work: Workload, fixed: dict[str, float]) -> Layout:
 
 
 def recomputed(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: Workload) -> tuple[Layout, Num]:
-    """Layouts with the smallest share of layers recomputed that fits, and by how much the rest is too large.
+    """Layouts with the smallest share of layers recomputed that likely fits, and by how much the rest is too large.
+
+    As the search of a plan has it (`costsim.training.search.least_share`).
 
     Args:
         a: the shape.
         chip: for its memory.
         stack: constants of memory.
-        layout: without recomputation.
+        layout: arrays; its own recomputation is not looked at.
         work: the step.
 
     Returns:
-        The layouts, and log of peak over room with all layers recomputed where that is above zero.
+        The layouts, and log of the peak over the device's memory where that is above zero.
     """
-    room = ROOM * chip.memory_bytes
-    none = peak_bytes(a, stack, replace(layout, recompute=0.0 * layout.tensor), work)
-    full = peak_bytes(a, stack, replace(layout, recompute=2.0 + 0.0 * layout.tensor), work)
-    share = np.clip((none - room) / np.maximum(none - full, 1.0), 0.0, 1.0)
-    mode = np.where(share > 0, 2.0, 0.0)
-    return replace(layout, recompute=mode, recompute_share=np.where(share > 0, share, 1.0)), np.log(
-        np.maximum(full / room, 1.0)
-    )
+    none = replace(layout, recompute=np.zeros(np.shape(layout.tensor)))
+    kept = peak_bytes(a, stack, none, work)
+    share, used = least_share(a, chip, stack, replace(none, recompute=none.recompute + 2.0), work)
+    fits = np.asarray(fit_probability(kept, chip.memory_bytes, stack.memory_spread)) >= LIKELY
+    found = replace(none, recompute=np.where(fits, 0.0, 2.0), recompute_share=np.where(fits, 1.0, share))
+    return found, np.log(np.maximum(np.where(fits, kept, used) / chip.memory_bytes, 1.0))
 
 
 def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:

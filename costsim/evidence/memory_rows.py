@@ -1,7 +1,7 @@
 """Peak memory of published runs: what a counter would have printed, and the chance that the run fits.
 
-A printed peak is one of three things: the sum of the tensors (allocated), what the allocator holds for them (reserved), or
-all that is taken of the device. The words of a row say which.
+A printed peak is one of three things: the sum of the tensors (allocated), what the allocator holds for them (reserved),
+or all that is taken of the device. The words of a row say which.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from costsim.evidence import cases, words
 from costsim.evidence.cases import Case, UnpredictableError
-from costsim.evidence.choose import ROOM, chosen
+from costsim.evidence.choose import chosen
 from costsim.evidence.columns import blanked
 from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.words import Row, number, text
@@ -162,5 +162,5 @@ def _notes(case: Case, layout: Layout, used: Memory, counter: str) -> tuple[str,
         "peak: " + ", ".join(terms),
     ]
     if "recompute" not in case.space.fixed:
-        read.append(f"assumed: as few layers are recomputed as leave {1 - ROOM:.0%} of the memory free")
+        read.append("assumed: as few layers are recomputed as likely fit")
     return (*read, *(f"assumed: {words_}" for words_ in case.assumed))

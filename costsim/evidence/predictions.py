@@ -121,7 +121,7 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
         subset={"has_layout": case.has_layout, "experts": case.experts},
         ideal=made.ideal,
         constant_key=(case.accelerator.name, PRECISION_CLASS.get(case.precisions[0], "16-bit")),
-        notes=_notes(made),
+        notes=_notes(made, regime),
         fit_probability=_chance(made) if case.layout_settled else None,
     )
 
@@ -137,7 +137,7 @@ def _shipped_groups() -> set[str]:
     return {row.cells.get("source_group", "") for row in shipped("throughput").rows}
 
 
-def _notes(made: StepPrediction) -> tuple[str, ...]:
+def _notes(made: StepPrediction, regime: str) -> tuple[str, ...]:
     """How the row was read, and what its step is made of."""
     case, layout = made.case, made.layouts[0]
     described = {k: v for k, v in layout.described().items() if v not in (1, "none", False)}
@@ -148,7 +148,7 @@ def _notes(made: StepPrediction) -> tuple[str, ...]:
         f"accelerator {case.accelerator.name}, precision {' or '.join(case.precisions)}",
         f"stack {case.stack}, software of {case.year:.1f}",
         "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items()),
-        "step: " + ", ".join(s for s in shares if not s.endswith(" 0%")),
+        f"step ({regime.replace('_', ' ')}): " + ", ".join(s for s in shares if not s.endswith(" 0%")),
     ]
     if words.quantization(case.row):
         read.append(f"low-precision products scaled by {words.quantization(case.row)}")

@@ -23,6 +23,11 @@ LEVELS = {"p5": -0.9, "p10": -0.8, "p25": -0.5, "p75": 0.5, "p90": 0.8, "p95": 0
 """Central share of the interval that a quantile ends, with the sign of its side."""
 
 
+WITHIN_SOURCE = 0.5
+"""Correlation of errors within a source: the intraclass correlation of the absolute log errors of dense rows in
+``data/fits/errors.json``, each predicted without its source, is 0.50."""
+
+
 def class_of(has_layout: bool, experts: bool) -> str:
     """The class of a row."""
     return "experts" if experts else "layout" if has_layout else "no layout"
@@ -45,7 +50,9 @@ class Errors:
     def half_width(self, share: float, of_class: str, but_group: str = "") -> float:
         """Log half-width of the central interval that holds a share of the errors of a class.
 
-        The share is raised as a finite sample asks: with few sources, the largest errors of another are unseen.
+        The share is raised as a finite sample asks (Vovk et al. 2005, conformal prediction: by one over the sample).
+        Errors of one source resemble each other, so that the sample is that of the rows over their design effect
+        (Kish 1965, section 5.4), with a correlation of `WITHIN_SOURCE`.
 
         Args:
             share: such as 0.8.
@@ -53,9 +60,9 @@ class Errors:
             but_group: source group whose errors do not count.
         """
         use = (self.classes == of_class) & (self.groups != but_group)
-        logs = self.logs[use]
-        raised = min(1.0, share * (1 + 1 / max(len(logs), 1)))
-        return float(np.quantile(logs, raised))
+        rows, sources = int(use.sum()), len(set(self.groups[use].tolist()))
+        effective = rows / (1 + (rows / max(sources, 1) - 1) * WITHIN_SOURCE)
+        return float(np.quantile(self.logs[use], min(1.0, share * (1 + 1 / max(effective, 1.0)))))
 
 
 @cache
