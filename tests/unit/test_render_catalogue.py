@@ -65,7 +65,7 @@ def test_list_as_csv() -> None:
     assert rows[1][:2] == ["hardware", "a10"]
 
 
-@pytest.mark.parametrize(("name", "family", "months"), [("torchtitan", "fsdp", 5.5), ("megatron-te", "megatron", 22.5)])
+@pytest.mark.parametrize(("name", "family", "months"), [("torchtitan", "fsdp", 5.5), ("maxtext", "xla", 12.5)])
 def test_a_stack_says_what_the_fit_makes_of_its_priors(name: str, family: str, months: float) -> None:
     """By hand: the parameters of its scopes add up, trends by the years from the middle of 2024."""
     values = step_fits().shipped
