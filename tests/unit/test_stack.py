@@ -60,7 +60,7 @@ def test_a_child_keeps_what_it_does_not_say() -> None:
 def test_a_constant_of_ones_own_does_not_keep_the_parents_source() -> None:
     facts = load_stack({"matmul": 0.8}).facts
     assert "matmul" not in facts
-    assert facts["host_seconds"].source == "fit"
+    assert facts["host_seconds"].source == "prior"
 
 
 def test_one_may_extend_any_stack_and_a_file_beside() -> None:
