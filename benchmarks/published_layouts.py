@@ -1,52 +1,49 @@
 """Where the layouts of real runs stand in the search of their own clusters.
 
-    python benchmarks/published_layouts.py [--evidence FILE]
+    python benchmarks/published_layouts.py [SCENARIO ...] [--update]
 
-Scenarios that print their layout, one by one; then published measurements with a printed layout, by source. For each:
+Scenarios that print their layout, one by one; then, unless scenarios are named, the shipped measurements with a printed
+layout, by source. A row is read as `costsim validate` reads it (`costsim.evidence.cases`: blanked, with the fitted
+constants), and its cluster is searched with nothing fixed. For each:
 
 * place: where the layout that was run stands among those that fit in the model's eyes, itself included;
 * best/own: the step time of the model's best layout over that of the one that was run, both predicted. 1: the same.
 
 What was run need not be the best: sweeps run every layout on purpose, and a run has reasons that are not its step time.
-What the model puts far before it is either better or a fault of the model; the largest gaps are listed.
+What the model puts far before it is either better or a fault of the model; the largest gaps are listed. ``--update``
+writes the tables into docs/layouts.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import costsim
-from costsim.errors import InputError
+import numpy as np
+
+from costsim import load_scenario
+from costsim.errors import InputError, Problem
+from costsim.evidence.cases import Case, UnpredictableError, case, ineligible
+from costsim.evidence.choose import candidates
+from costsim.evidence.columns import blanked
+from costsim.evidence.table import shipped
 from costsim.inputs.catalogue import names
+from costsim.inputs.fits import step_fits
 from costsim.ranked import search_layouts
 from costsim.render.sections import layout_words
+from costsim.training.adjust import adjusted, adjustment
+from costsim.training.enumeration import Candidates, enumerate_layouts
+from costsim.training.layout import Layout, stacked
+from costsim.training.search import FITS, LIKELY, Ranking, rank
 
-EVIDENCE = Path(costsim.__file__).parent / "data" / "evidence" / "throughput.csv"
-FRAMEWORKS = (
-    ("vTrain", "megatron-2021"),
-    ("Megatron-DeepSpeed", "megatron-2021"),
-    ("Megatron-LM + TransformerEngine", "megatron-core"),
-    ("Megatron-LM", "megatron-2021"),
-    ("NeMo/Megatron", "mlperf-nvidia"),
-    ("NeMo", "nemo"),
-    ("Meta internal 4D", "megatron-core"),
-    ("Megatron-Core", "megatron-core"),
-    ("MegaScale", "megatron-core"),
-    ("Composer", "fsdp"),
-    ("InternEvo", "deepspeed"),
-    ("FSDP", "torchtitan"),
-    ("torchtitan", "torchtitan"),
-    ("MaxText", "maxtext"),
-)
-"""Words of a framework's name, and the stack that stands for it; the first that matches."""
-DEGREES = {"tp": "tensor", "pp": "pipeline", "vpp": "virtual_pipeline", "cp": "context", "ep": "expert"}
+PAGE = Path(__file__).parents[1] / "docs" / "layouts.md"
+OPENING, CLOSING = "<!-- published layouts -->\n", "<!-- /published layouts -->\n"
+FEWEST = 16  # devices; fewer leave little to choose
+SAME = 1e-9  # relative difference of step times that is rounding
 GAPS = 8
 
 
@@ -73,14 +70,22 @@ class Place:
     best: str
 
 
-def placed(label: str, scenario: str | Mapping[str, Any]) -> Place:
-    """Search the cluster of a run."""
-    found = search_layouts(scenario, top=1)
+class UnplacedError(Exception):
+    """A row that has no place; the message is the reason."""
+
+
+def of_scenario(name: str) -> Place:
+    """A scenario whose layout is printed.
+
+    Raises:
+        InputError: its layout is not legal here.
+    """
+    found = search_layouts(name, top=1)
     own, best = found["own"], found["layouts"][0]
     if own is None:
-        raise InputError([])
+        raise InputError(Problem(f"{name}: {found['own_refused']}"))
     return Place(
-        label,
+        name,
         own["rank"],
         found["fitting"] + (not own["considered"]),
         best["step_seconds"] / own["step_seconds"],
@@ -90,111 +95,162 @@ def placed(label: str, scenario: str | Mapping[str, Any]) -> Place:
     )
 
 
-def scenario_of(row: Mapping[str, str]) -> dict[str, Any]:
-    """A row of evidence as a scenario.
+def printed_scenarios() -> list[str]:
+    """Shipped scenarios that print their layout."""
+    return [name for name in names("scenarios") if not isinstance(load_scenario(name).fields.cluster.layout, str)]
+
+
+def of_row(row: Mapping[str, str]) -> Place:
+    """A measurement whose layout is printed.
 
     Raises:
-        ValueError: what a scenario needs is not printed, or has no counterpart here.
+        UnplacedError: what a search needs is not printed, or the row has a fault of its own.
     """
-    stack = next((stack for word, stack in FRAMEWORKS if word in row["framework"]), None)
-    if stack is None or not row["tp"] or not row["seq_len"] or row["mla"] or int(float(row["n_devices"] or 0)) < 16:
-        raise ValueError("no stack, layout, sequence length or plain attention; or too few devices to choose from")
-    number = {key: int(float(row[key])) for key in (*DEGREES, "n_devices", "seq_len", "micro_batch") if row[key]}
-    batch = row["global_batch_seqs"] or float(row["global_batch_tokens"]) / number["seq_len"]
-    model: dict[str, Any] = {
-        "layers": int(row["layers"]),
-        "hidden_size": int(row["d_model"]),
-        "heads": int(row["n_heads"]),
-        "kv_heads": int(row["n_kv_heads"]),
-        "head_size": int(float(row["head_dim"])),
-        "vocab_size": int(row["vocab"]),
-        "gated_ffn": row["gated_ffn"] == "true",
-        "tied_embeddings": row["tied_embeddings"] == "true",
-    }
-    if row["d_ff"]:
-        model["ffn_size"] = int(row["d_ff"])
-    if row["moe_experts"]:
-        shared = int(row["moe_shared"] or 0)
-        width = int(row["moe_d_ff"])
-        model["experts"] = {"routed": int(row["moe_experts"]), "active": int(row["moe_top_k"]), "ffn_size": width}
-        model["experts"] |= {"shared": shared, "shared_ffn_size": width} if shared else {}
-    layout: dict[str, Any] = {name: number[key] for key, name in DEGREES.items() if key in number}
-    layout |= {"micro_batch": number["micro_batch"]} if "micro_batch" in number else {}
-    layout |= {"recompute": row["recompute"]} if row["recompute"] in ("none", "selective", "full") else {}
-    layout |= {"sharding": "full"} if "FULL_SHARD" in row["sharding"] or "FSDP" in row["sharding"] else {}
-    layout |= {"sharding": "optimizer"} if row["sharding"].startswith("ZeRO-1") else {}
-    precision = "fp8" if row["precision"] in ("fp8", "mxfp8") else "fp16" if row["hardware"] == "V100" else "bf16"
-    return {
-        "costsim": 1,
-        "name": row["id"],
-        "start": "2024-01-01",
-        "model": model,
-        "training": {
-            "tokens": "1T",
-            "sequence_length": number["seq_len"],
-            "global_batch_sequences": int(float(batch)),
-            "precision": precision,
-        },
-        "cluster": {
-            "accelerator": row["hardware"],
-            "accelerators": number["n_devices"],
-            "stack": stack,
-            "layout": layout,
-        },
-        "cost": {"rent": {"usd_per_accelerator_hour": 1}},  # of no matter here
-        "uncertainty": {"draws": 0},
-    }
+    made = _case(row)
+    every = _all(made)
+    if not len(every):
+        raise UnplacedError("no layout is legal here")
+    ranking, own = _ranked(made, every), _ranked(made, _printed(made))
+    seconds, chance = float(own.seconds[own.order[0]]), float(own.probability[own.order[0]])
+    fit = ranking.probability >= (LIKELY if (ranking.probability >= LIKELY).any() else FITS)
+    # The layout that was run fitted, whatever the model says.
+    faster = fit & (ranking.seconds < seconds * (1 - SAME))
+    same = fit & np.isclose(ranking.seconds, seconds, rtol=SAME)
+    return Place(
+        row["id"],
+        int(faster.sum()) + 1,
+        int(fit.sum()) + (not same.any()),
+        float(ranking.seconds[ranking.order[0]]) / seconds,
+        chance,
+        _words(own.best),
+        _words(ranking.best),
+    )
 
 
-def of_scenarios() -> list[Place]:
-    """Shipped scenarios whose layout is printed."""
-    found = []
-    for name in names("scenarios"):
-        if isinstance(costsim.load_scenario(name).fields.cluster.layout, str):
-            continue
-        found.append(placed(name, name))
-    return found
+def _case(row: Mapping[str, str]) -> Case:
+    if row.get("flag"):
+        raise UnplacedError("flagged for a fault of its own")
+    if reason := ineligible(row):
+        raise UnplacedError(reason.split(":")[0])
+    try:
+        made = case(blanked(row, "throughput"))
+    except UnpredictableError as error:
+        raise UnplacedError(str(error)) from None
+    if not made.has_layout:
+        raise UnplacedError("no layout is printed")
+    if not made.batch_known:
+        raise UnplacedError("no batch is printed")
+    if made.devices < FEWEST:
+        raise UnplacedError(f"fewer than {FEWEST} devices")
+    return made
 
 
-def of_evidence(path: Path) -> tuple[dict[str, list[Place]], int]:
-    """Measurements by source group, and how many rows could not be placed."""
+def _all(made: Case) -> Candidates:
+    """Every legal layout of a row's cluster. Whether norms are split is the stack's affair, not a choice."""
+    kept = {key: value for key, value in made.space.fixed.items() if key == "sequence_parallel"}
+    work = made.works[0]
+    batch = float(work.global_batch_sequences)
+    return enumerate_layouts(
+        made.architecture,
+        int(made.devices),
+        float(made.network.scale_up_domain),
+        float(work.sequence_length),
+        batch,
+        replace(made.space, fixed=kept),
+        exact_batch=batch.is_integer(),
+    )
+
+
+def _printed(made: Case) -> Candidates:
+    """The layouts that agree with what a row prints; what it recomputes is the least that fits unless printed."""
+    fixed = made.space.fixed
+    if "tensor" not in fixed:
+        raise UnplacedError("no layout is printed")
+    grid = stacked(candidates(made, made.works[0]))
+    if "recompute" in fixed:
+        return Candidates(grid, {})
+    return Candidates(replace(grid, recompute=np.array(made.space.recompute, float)[:, np.newaxis]), {}, True)
+
+
+def _ranked(made: Case, found: Candidates) -> Ranking:
+    stack = adjusted(made.constants(), adjustment(made.run, step_fits().shipped))
+    return rank(made.architecture, made.chips[0], made.network, stack, made.works[0], found)
+
+
+def _words(layout: Layout) -> str:
+    return ", ".join(layout_words(layout.described()))
+
+
+def of_evidence() -> tuple[dict[str, list[Place]], Counter[str]]:
+    """Measurements by source group, and how many rows could not be placed for which reason."""
     groups: dict[str, list[Place]] = defaultdict(list)
-    skipped = 0
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                place = placed(row["id"], scenario_of(row))
-                groups[row["source_group"]].append(place)
-            except (ValueError, InputError):
-                skipped += 1
+    skipped: Counter[str] = Counter()
+    for row in (r.cells for r in shipped("throughput").rows):
+        try:
+            place = of_row(row)
+        except (UnplacedError, UnpredictableError) as reason:
+            skipped[str(reason)] += 1
+        else:
+            groups[row["source_group"]].append(place)
     return groups, skipped
 
 
-def print_groups(groups: Mapping[str, list[Place]], skipped: int) -> None:
+def scenario_lines(places: Sequence[Place]) -> Iterator[str]:
+    """A line a scenario."""
+    yield "| scenario | place | of | best/own | own fits | the model's best |"
+    yield "|---|--:|--:|--:|--:|---|"
+    for p in places:
+        yield f"| {p.label} | {p.rank:,} | {p.fitting:,} | {p.ratio:.2f} | {p.fits:.0%} | {p.best} |"
+
+
+def evidence_lines(groups: Mapping[str, list[Place]], skipped: Counter[str]) -> Iterator[str]:
     """A line a source, then the runs with the largest gaps."""
-    print("\n| source | runs | median place | median of fitting | within 10 % of the best | best/own, median | least |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    yield "| source | runs | median place | median of fitting | within 10 % of the best | best/own, median | least |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
     every = [place for places in groups.values() for place in places]
     for name, places in [*sorted(groups.items()), ("all", every)]:
         ratios = [p.ratio for p in places]
         near = sum(ratio >= 1 / 1.1 for ratio in ratios)
         middle = [statistics.median(x) for x in ([p.rank for p in places], [p.fitting for p in places], ratios)]
         line = f"| {name} | {len(places)} | {middle[0]:.0f} | {middle[1]:.0f} | {near} | {middle[2]:.2f} |"
-        print(f"{line} {min(ratios):.2f} |")
-    print(f"\n{skipped} rows are not placed: what a search needs is not printed, or the layout is not legal here.\n")
-    for place in sorted(every, key=lambda p: p.ratio)[:GAPS]:
-        print(f"* {place.label}: {place.ratio:.2f}; fits {place.fits:.0%}; ran {place.own}; best {place.best}")
+        yield f"{line} {min(ratios):.2f} |"
+    yield ""
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in skipped.most_common())
+    unlikely = sum(p.fits < FITS for p in every)
+    yield f"{skipped.total()} rows are not placed: {reasons}."
+    yield f"{unlikely} of the {len(every)} that ran would rather not have fitted, by the model."
+    yield ""
+    yield "The largest gaps, one a source:"
+    yield ""
+    for group, p in _gaps(groups):
+        yield f"* {p.label} ({group}): {p.ratio:.2f}; fits {p.fits:.0%}; ran {p.own}; best {p.best}"
 
 
-def main() -> None:
+def _gaps(groups: Mapping[str, list[Place]]) -> list[tuple[str, Place]]:
+    least = [(group, min(places, key=lambda p: p.ratio)) for group, places in groups.items()]
+    return sorted(least, key=lambda found: found[1].ratio)[:GAPS]
+
+
+def section(lines: Sequence[str]) -> str:
+    """docs/layouts.md with other lines between its marks."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(OPENING)
+    _, after = rest.split(CLOSING)
+    return "".join([before, OPENING, "\n", *(f"{line}\n" for line in lines), "\n", CLOSING, after])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evidence", type=Path, default=EVIDENCE)
-    path = parser.parse_args().evidence
-    print("| scenario | place | of | best/own | own fits | the model's best |\n|---|--:|--:|--:|--:|---|")
-    for p in of_scenarios():
-        print(f"| {p.label} | {p.rank:,} | {p.fitting:,} | {p.ratio:.2f} | {p.fits:.0%} | {p.best} |")
-    if path.exists():
-        print_groups(*of_evidence(path))
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="these only, and no measurements")
+    parser.add_argument("--update", action="store_true", help="write docs/layouts.md")
+    given = parser.parse_args(arguments)
+    if given.update and given.scenarios:
+        parser.error("--update writes all of the section: name no scenarios")
+    lines = list(scenario_lines([of_scenario(name) for name in given.scenarios or printed_scenarios()]))
+    if not given.scenarios:
+        lines += ["", *evidence_lines(*of_evidence())]
+    print("\n".join(lines))
+    if given.update:
+        PAGE.write_text(section(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal
@@ -204,18 +205,26 @@ def software(loaded: LoadedStack, training: Training, accelerator: Accelerator, 
 
 def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:
     """What the fit tells a planned run apart by."""
-    name, family = loaded.fitted_as
-    released = loaded.stack.released
-    return Run(
-        stack=name,
-        family=family,
+    return replace(
+        _run(loaded, experts),
         accelerator=accelerator.name,
         generation=accelerator.generation,
         precision=precision,
         scaling="block" if precision == "fp4" else "",
-        year=REFERENCE_YEAR if released is None else released.year + (released.month - 0.5) / 12,
-        experts=experts,
     )
+
+
+def _run(loaded: LoadedStack, experts: bool) -> Run:
+    """A run in 16 bits on no chip in particular."""
+    name, family = loaded.fitted_as
+    released = loaded.stack.released
+    year = REFERENCE_YEAR if released is None else released.year + (released.month - 0.5) / 12
+    return Run(name, family, accelerator="", generation="", precision="bf16", year=year, experts=experts)
+
+
+def stack_adjustment(loaded: LoadedStack) -> Mapping[str, Num]:
+    """Log multipliers that the fit has for a stack, its experts included, on no chip in particular and in 16 bits."""
+    return adjustment(_run(loaded, experts=True), step_fits().shipped)
 
 
 def fitted(loaded: LoadedStack) -> bool:

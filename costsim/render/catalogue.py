@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ _FACTS: dict[str, tuple[tuple[str, str], ...]] = {
 }  # fmt: skip
 _ORIGIN = {"source", "known", "note"}
 _NARROWEST_TEXT, _WIDEST_PATH = 20, 36
+_LEAST = 0.005  # a factor nearer to one is printed as one
 _ABOUT = {
     "costsim",
     "name",
@@ -76,6 +78,8 @@ def entry(kind: str, name: str) -> dict[str, Any]:
         fact = facts.get(path) or next((facts[leaf] for leaf, _ in flatten(value, path) if leaf in facts), Fact())
         values.append({"path": path, "value": value, "source": fact.source, "known": fact.known, "note": fact.note})
     about = {key: tree[key] for key in ("title", "question", "summary", "aliases", "extends", "notes") if tree.get(key)}
+    if kind == "stacks":
+        about["notes"] = [*about.get("notes", ()), _fitted(name)]
     return {
         "schema": SCHEMA,
         "kind": kind,
@@ -208,6 +212,25 @@ def _parameters(name: str) -> dict[str, int]:
 
     counted = parameters(load_model(name).architecture)
     return {"total": counted.total, "active": counted.active}
+
+
+def _fitted(name: str) -> str:
+    """What the fit on published steps makes of a stack's priors, on no chip in particular."""
+    from costsim.inputs.machine import fitted, stack_adjustment
+    from costsim.inputs.stack import load_stack
+    from costsim.training.adjust import HANDLES
+
+    loaded = load_stack(name)
+    factors = {handle: math.exp(float(log)) for handle, log in stack_adjustment(loaded).items()}
+    moved = [f"{HANDLES[handle]} x {factor:.2f}" for handle, factor in factors.items() if abs(factor - 1) >= _LEAST]
+    basis = (
+        "rows of this stack among them" if fitted(loaded) else "no row of this stack among them: what its family has"
+    )
+    told = "; ".join(moved) or "nothing"
+    return (
+        f"Rates and overlaps above are priors. The fit on published steps ({basis}) multiplies, in 16 bits, with "
+        f"experts and on no chip in particular: {told}. Chip and precision move a plan's constants further."
+    )
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 
 import pytest
 
 from costsim.inputs import catalogue as files
+from costsim.inputs.fits import step_fits
 from costsim.render import catalogue
 from costsim.render.text import Screen, width
 
@@ -61,3 +63,20 @@ def test_list_as_csv() -> None:
     rows = list(csv.reader(io.StringIO(catalogue.listing_csv(catalogue.listing("hardware")))))
     assert rows[0][:3] == ["catalogue", "name", "bf16"]
     assert rows[1][:2] == ["hardware", "a10"]
+
+
+@pytest.mark.parametrize(("name", "family", "months"), [("torchtitan", "fsdp", 5.5), ("maxtext", "xla", 12.5)])
+def test_a_stack_says_what_the_fit_makes_of_its_priors(name: str, family: str, months: float) -> None:
+    """By hand: the parameters of its scopes add up, trends by the years from the middle of 2024."""
+    values = step_fits().shipped
+    scopes = [("all", "all"), ("family", family), ("stack", name)]
+    log = sum(values.get((*scope, "matmul"), 0.0) for scope in scopes)
+    trends = [("trend of family", family), ("trend of stack", name)]
+    log += months / 12 * sum(values.get((*scope, "matmul"), 0.0) for scope in trends)
+    note = catalogue.entry("stacks", name)["notes"][-1]
+    assert f"rate of matrix products x {math.exp(log):.2f}" in note
+    assert "rows of this stack among them" in note
+
+
+def test_a_stack_without_measurements_says_so() -> None:
+    assert "no row of this stack among them" in catalogue.entry("stacks", "native")["notes"][-1]
