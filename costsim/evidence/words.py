@@ -7,6 +7,7 @@ choose a constant.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -17,11 +18,12 @@ GBIT = 1e9 / 8
 
 
 def number(row: Row, key: str) -> float | None:
-    """A column as a number; None where it is blank or no number."""
+    """A column as a finite number; None where it is blank or no such number."""
     try:
-        return float(row.get(key, "") or "nan") if row.get(key, "").strip() else None
+        value = float(row.get(key, "").strip() or "nan")
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def flag(row: Row, key: str) -> bool:

@@ -111,7 +111,7 @@ def test_chip_site_and_stack_of_the_scenario_itself_are_given() -> None:
     for path in ("accelerator.peak_flops", "accelerator.power.system", "stack.matmul", "cost.site.pue"):
         assert (found[path]["source"], found[path]["known"]) == ("<mapping>", "given"), path
     assert found["cost.site.electricity"]["value"] == 0.05
-    assert found["stack.host_seconds"]["known"] == "derived"
+    assert found["stack.host_seconds"]["known"] == "estimated"
 
 
 # --- notes ------------------------------------------------------------------------------------------------------------

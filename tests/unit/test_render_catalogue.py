@@ -44,7 +44,7 @@ def test_what_an_entry_extends_is_shown_with_it() -> None:
     paths = {row["path"]: row for row in catalogue.entry("stacks", "megatron-core")["values"]}
     inherited = {row["path"] for row in catalogue.entry("stacks", "generic")["values"]}
     assert inherited <= set(paths)
-    assert paths["matmul"]["source"] == "fit"
+    assert paths["matmul"]["source"] == "prior"
 
 
 def test_models_are_counted() -> None:

@@ -1,0 +1,67 @@
+"""Predictions of published steps: they do not see the answer, and the shipped fit is the one that the script makes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from costsim.evidence.columns import blanked, is_answer
+from costsim.evidence.predictions import predict, step_prediction
+from costsim.evidence.table import shipped
+from costsim.fitting import folds
+from costsim.fitting.priors import priors
+from costsim.fitting.step_time import fit
+from costsim.inputs.fits import left_out_fits, step_fits
+from costsim.training.adjust import HANDLES, Run, adjustment
+
+ROWS = [row.cells for row in shipped("throughput").rows]
+PREDICTED = {p.row["id"]: p for p in predict("step", ROWS, "shipped")[0]}
+SOME = [row for row in ROWS if row["id"] in PREDICTED][::6]
+
+
+@pytest.mark.parametrize("row", SOME, ids=lambda row: row["id"])
+def test_a_prediction_does_not_see_the_answer(row: dict[str, str]) -> None:
+    said = PREDICTED[row["id"]].predicted
+    assert step_prediction(blanked(row, "throughput")).seconds == said
+    tenfold = {k: f"{float(v) * 10}" if is_answer("throughput", k) and _number(v) else v for k, v in row.items()}
+    assert step_prediction(tenfold).seconds == said
+
+
+def _number(cell: str) -> bool:
+    try:
+        return bool(cell) and np.isfinite(float(cell))
+    except ValueError:
+        return False
+
+
+def test_a_row_without_a_speed_is_ineligible_and_tells_its_prediction() -> None:
+    done, ineligible, skipped = predict("step", [blanked(SOME[0], "throughput")], "shipped")
+    assert (done, skipped) == ([], [])
+    assert "predicted" in ineligible[0].reason
+
+
+def test_an_unknown_accelerator_is_skipped_with_its_name() -> None:
+    _, _, skipped = predict("step", [{**SOME[0], "hardware": "Z9000"}], "shipped")
+    assert "Z9000" in skipped[0].reason
+
+
+def test_a_stack_without_rows_has_its_familys_constants() -> None:
+    fits = step_fits()
+    plain = {"accelerator": "h100-sxm", "generation": "hopper", "precision": "bf16"}
+    one, other = (adjustment(Run(stack=name, family="megatron", **plain), fits.shipped) for name in ("new", "newer"))
+    assert one == other
+    assert set(one) == set(HANDLES)
+    assert any(one.values())
+
+
+def test_the_shipped_folds_are_what_the_script_makes() -> None:
+    settings = priors()
+    data = folds.evidence(settings)
+    group = "mcore-0.8-weak"
+    everything = np.array([step_fits().shipped.get(key, 0.0) for key in data.problem.names])
+    assert len(everything) < len(data.rows)
+    data.problem.choose(range(len(data.rows)), everything)
+    out = folds.out_of(data, "new_source", [group])
+    values = fit(data.problem, out, everything, folds.REFIT_ROUNDS, folds.REFIT_CHOOSE)
+    saved = left_out_fits()["new_source"][group]
+    assert values == pytest.approx([saved[key] for key in data.problem.names], abs=0.01)
