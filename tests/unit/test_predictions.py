@@ -54,14 +54,17 @@ def test_a_stack_without_rows_has_its_familys_constants() -> None:
     assert any(one.values())
 
 
-def test_the_shipped_folds_are_what_the_script_makes() -> None:
+def test_a_shipped_fold_predicts_what_its_fit_does_when_run_again() -> None:
+    """Alone, a fold starts from other layouts than in the script, which goes from fold to fold: parameters of stacks
+    whose layouts are searched may settle elsewhere, predictions of the rows left out do not."""
     settings = priors()
     data = folds.evidence(settings)
-    group = "mcore-0.8-weak"
-    everything = np.array([step_fits().shipped.get(key, 0.0) for key in data.problem.names])
+    problem, group = data.problem, "mcore-0.8-weak"
+    everything = np.array([step_fits().shipped.get(key, 0.0) for key in problem.names])
     assert len(everything) < len(data.rows)
-    data.problem.choose(range(len(data.rows)), everything)
+    problem.choose(range(len(data.rows)), everything)
     out = folds.out_of(data, "new_source", [group])
-    values = fit(data.problem, out, everything, folds.REFIT_ROUNDS, folds.REFIT_CHOOSE)
-    saved = left_out_fits()["new_source"][group]
-    assert values == pytest.approx([saved[key] for key in data.problem.names], abs=0.01)
+    again = fit(problem, out, everything, folds.REFIT_ROUNDS, folds.REFIT_CHOOSE)
+    saved = np.array([left_out_fits()["new_source"][group][key] for key in problem.names])
+    rows = np.flatnonzero(out).tolist()
+    assert problem.errors(rows, again)[0] == pytest.approx(problem.errors(rows, saved)[0], abs=0.02)
