@@ -8,6 +8,7 @@ from functools import cache
 
 from costsim.errors import InputError
 from costsim.evidence import words
+from costsim.evidence.limits import impossible, shortened
 from costsim.evidence.shapes import architecture, missing
 from costsim.evidence.words import Row, number
 from costsim.inputs import machine
@@ -149,6 +150,9 @@ def case(row: Row) -> Case:
     Raises:
         UnpredictableError: with the reason.
     """
+    row = shortened(row)
+    if reason := impossible(row):
+        raise UnpredictableError(reason)
     try:
         chip_file = accelerator(row.get("hardware", ""))
     except InputError:
@@ -174,7 +178,7 @@ def case(row: Row) -> Case:
     links = machine.network(chip_file, Links(Links.Cards(network(row, chip_file)), devices), stack)
     domain = words.scale_up_domain(row)
     if (parts := words.slices(row)) is not None:
-        domain = devices / parts
+        domain = max(1.0, devices / parts)
     if domain and domain <= chip_file.scale_up.domain:
         links = replace(links, scale_up_domain=domain)
     chips = tuple(chip(chip_file, p, row) for p in precisions)
@@ -182,6 +186,7 @@ def case(row: Row) -> Case:
         Workload(sequence, batch or devices, PRODUCT_BYTES[p], 4.0 if p == "fp32" else 2.0) for p in precisions
     )
     fixed = layout(row, a, stack, chip_file, devices)
+    _on_the_devices(fixed, devices)
     if batch is None and "context" in fixed and "tensor" not in fixed:
         batch = devices / fixed["context"] * fixed.get("micro_batch", 1.0)
     if batch is None:
@@ -204,6 +209,14 @@ def case(row: Row) -> Case:
         evaluation=EVALUATION if words.includes_evaluation(row) else 0.0,
         assumed=tuple(assumed),
     )
+
+
+def _on_the_devices(fixed: Mapping[str, float], devices: float) -> None:
+    """Refuse a layout of more devices than the run has."""
+    split = fixed.get("tensor", 1.0) * fixed.get("pipeline", 1.0) * fixed.get("context", 1.0)
+    needed = max(split, fixed.get("expert", 1.0))
+    if needed > devices:
+        raise UnpredictableError(f"the layout that the row prints takes {needed:g} devices, the run has {devices:g}")
 
 
 def changes(row: Row, stack: StackFile) -> dict[str, float]:

@@ -8,7 +8,7 @@ from costsim.evidence.words import Row, flag, number, parallel_blocks, text
 from costsim.training.architecture import Architecture, Attention, Experts, parameters
 
 NEEDED = ("layers", "d_model", "n_heads", "d_ff", "vocab")
-_MLA = re.compile(r"([a-z_]+?)_?(\d+)")
+_MLA = re.compile(r"(?<![a-z_])([a-z_]+?)_?(\d{1,6})(?!\d)")
 _MLA_FIELDS = {"q_lora": "q_rank", "kv_lora": "kv_rank", "nope": "nope_size", "rope": "rope_size", "v": "v_size"}
 
 TILE = 128.0

@@ -44,7 +44,7 @@ UNDATED = 2024.0
 
 def year(row: Row) -> float:
     """When the software is from, as a decimal year: its release where the framework names one, else the row's date."""
-    release = re.search(r"\b(2[2-9])\.(\d\d)\b", row.get("framework", ""))
+    release = re.search(r"\b(2[2-9])\.(0[1-9]|1[0-2])\b", row.get("framework", ""))
     if release:
         return 2000 + int(release[1]) + (int(release[2]) - 0.5) / 12
     said = re.search(r"(20\d\d)(?:-(\d\d))?", row.get("date", "") or row.get("release_date", ""))
@@ -127,9 +127,9 @@ def _unnamed(row: Row, accelerators: float) -> str:
 # --- network ----------------------------------------------------------------------------------------------------------
 
 _NOT_COMPUTE = re.compile(r"storage|management|pcie|omni-path switch|data bandwidth", re.I)
-_COUNTED = re.compile(r"(\d+)\s*x\s*[^,;+]*?(\d{2,4})\s*g(?:b|bit|bps|bits|be)?(?:/s(?:ec)?|ps)?\b", re.I)
+_COUNTED = re.compile(r"(?<!\d)(\d{1,3})\s*x\s*[^,;+]*?(\d{2,4})\s*g(?:b|bit|bps|bits|be)?(?:/s(?:ec)?|ps)?\b", re.I)
 _SINGLE = re.compile(r"(\d{2,4})\s*g(?:bit/s|bit|bps|b/s|b|be)\b", re.I)
-_COUNTED_IN_BRACKETS = re.compile(r"(\d+)\s*x\s*[^,;+]*?\((\d{2,4})\s*g", re.I)
+_COUNTED_IN_BRACKETS = re.compile(r"(?<!\d)(\d{1,3})\s*x\s*[^,;+]*?\((\d{2,4})\s*g", re.I)
 
 
 def network_bandwidth(row: Row, per_node: float) -> float | None:
@@ -162,7 +162,7 @@ def network_bandwidth(row: Row, per_node: float) -> float | None:
 
 def slices(row: Row) -> float | None:
     """Separate fast domains that the text says the run spans ("DP across 2 slices")."""
-    found = re.search(r"(\d+) slices", text(row, "sharding"))
+    found = re.search(r"\b([1-9]\d{0,4}) slices", text(row, "sharding"))
     return float(found[1]) if found else None
 
 
