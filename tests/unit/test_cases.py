@@ -33,7 +33,18 @@ SEQUENCE = 4096
 
 # --- what a row may not see -------------------------------------------------------------------------------------------
 
-OF_A_MEASUREMENT = ("time", "per_s", "tflops", "mfu", "hfu", "peak_mem", "minutes", "derived", "reported", "consistency")
+OF_A_MEASUREMENT = (
+    "time",
+    "per_s",
+    "tflops",
+    "mfu",
+    "hfu",
+    "peak_mem",
+    "minutes",
+    "derived",
+    "reported",
+    "consistency",
+)
 """Parts of the names of columns that hold an answer, told apart from the lists of the code."""
 OF_A_CHIP = {"bf16_dense_peak_tflops", "peak_tflops_assumed"}
 
@@ -196,7 +207,11 @@ def test_what_no_run_has_is_skipped_with_its_reason(changes: dict[str, str], rea
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"layers": "nan"}, "layers blank"), ({"vocab": "inf"}, "vocab blank"), ({"n_devices": "1e400"}, "no device count")],
+    [
+        ({"layers": "nan"}, "layers blank"),
+        ({"vocab": "inf"}, "vocab blank"),
+        ({"n_devices": "1e400"}, "no device count"),
+    ],
 )
 def test_numbers_that_are_not_finite_are_blank(changes: dict[str, str], reason: str) -> None:
     assert reason in str(ineligible(ROW | changes))

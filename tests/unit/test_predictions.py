@@ -11,7 +11,7 @@ from costsim.evidence.table import shipped
 from costsim.fitting import folds
 from costsim.fitting.priors import priors
 from costsim.fitting.step_time import fit
-from costsim.inputs.fits import left_out_fits, step_fits
+from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.training.adjust import HANDLES, Run, adjustment
 
 ROWS = [row.cells for row in shipped("throughput").rows]
@@ -68,3 +68,29 @@ def test_a_shipped_fold_predicts_what_its_fit_does_when_run_again() -> None:
     saved = np.array([left_out_fits()["new_source"][group][key] for key in problem.names])
     rows = np.flatnonzero(out).tolist()
     assert problem.errors(rows, again)[0] == pytest.approx(problem.errors(rows, saved)[0], abs=0.02)
+
+
+def test_no_answer_moves_what_is_told_of_a_step() -> None:
+    """Centre, quantiles, ideal and notes, through the door that `costsim validate` uses."""
+    rows = SOME[::4]
+    wrong = [
+        {k: f"{float(v) * 10}" if is_answer("throughput", k) and _number(v) else v for k, v in row.items()}
+        for row in rows
+    ]
+    told = [PREDICTED[row["id"]] for row in rows]
+    found = predict("step", wrong, "shipped")[0]
+    assert len(found) == len(rows)
+    for one, other in zip(told, found, strict=True):
+        assert (one.predicted, one.quantiles, one.ideal, one.notes) == (
+            other.predicted, other.quantiles, other.ideal, other.notes,
+        )  # fmt: skip
+        assert one.measured != other.measured
+
+
+@pytest.mark.parametrize("regime", ["known_stack", "new_source", "new_stack"])
+def test_the_constants_of_a_regime_have_not_seen_the_row(regime: str) -> None:
+    row = SOME[0]
+    made = step_prediction(row, regime)
+    key = left_out_by(regime, row, made.case.stack)
+    assert made.by == adjustment(made.case.run, left_out_fits()[regime][key])
+    assert made.by != adjustment(made.case.run, step_fits().shipped)
