@@ -257,6 +257,11 @@ def test_no_text_breaks_a_prediction(row: dict[str, str], cell: str) -> None:
         finite_or_refused(row | {column: cell})
 
 
+@pytest.mark.parametrize(("said", "domain"), [("DP across 32 slices", 2), ("DP across 99999 slices", 1), ("", 8)])
+def test_a_slice_has_a_device_at_least(said: str, domain: float) -> None:
+    assert case(ROW | {"sharding": said}).network.scale_up_domain == domain
+
+
 def test_unpredictable_is_told_from_a_fault() -> None:
     with pytest.raises(UnpredictableError):
         case(ROW | {"hardware": "Z9000"})
