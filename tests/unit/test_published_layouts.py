@@ -77,7 +77,7 @@ def test_rows_that_have_no_place_say_why(script: ModuleType) -> None:
     for change, reason in (
         ({"flag": "rounded"}, "fault"),
         ({"tp": ""}, "layout"),
-        ({"n_devices": "8"}, "fewer"),
+        ({"n_devices": "8"}, "takes 96 devices, the run has 8"),
         ({"global_batch_seqs": "", "global_batch_tokens": "", "dp": ""}, "batch"),
     ):
         with pytest.raises(script.UnplacedError, match=reason):
