@@ -12,7 +12,7 @@ from costsim.evidence.limits import impossible, shortened
 from costsim.evidence.shapes import architecture, missing
 from costsim.evidence.words import Row, number
 from costsim.inputs import machine
-from costsim.inputs.accelerator import Accelerator, Precision, load_accelerator
+from costsim.inputs.accelerator import Accelerator, load_accelerator
 from costsim.inputs.cluster import MATMUL_BYTES
 from costsim.inputs.stack import StackFile, load_stack
 from costsim.training.adjust import Run
@@ -22,6 +22,7 @@ from costsim.training.enumeration import Space
 from costsim.training.layout import RECOMPUTE, SHARDING
 
 GIB = 2.0**30
+PRECISION_CLASS = {"fp8": "8-bit", "int8": "8-bit", "fp4": "4-bit"}
 PRODUCT_BYTES: dict[str, float] = {**MATMUL_BYTES, "int8": 1.0}
 SEQUENCE = 4096.0
 """Tokens of a sequence where a row does not print them: what most runs of 2023 to 2026 use."""
@@ -101,6 +102,11 @@ class Case:
     def experts(self) -> bool:
         """Whether the model is a mixture of experts."""
         return self.architecture.experts is not None
+
+    @property
+    def constant_key(self) -> tuple[str, str]:
+        """Hardware and class of precision that share a constant MFU."""
+        return self.accelerator.name, PRECISION_CLASS.get(self.precisions[0], "16-bit")
 
 
 @dataclass(frozen=True)
@@ -311,6 +317,3 @@ def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devic
         fixed["recompute"] = float(RECOMPUTE.index(recompute))
     fixed["sequence_parallel"] = float(words.sequence_parallel(row, stack.search.sequence_parallel))
     return fixed
-
-
-__all__ = ["Case", "Precision", "UnpredictableError", "case", "ineligible"]

@@ -28,9 +28,7 @@ def candidates(case: Case, work: Workload) -> Layout:
         UnpredictableError: none is possible.
     """
     fixed = dict(case.space.fixed)
-    if {"tensor", "micro_batch"} <= set(fixed) and case.batch_known:
-        return _printed(case, work, fixed)
-    if "tensor" in fixed and "recompute" in fixed and case.batch_known is False and "micro_batch" in fixed:
+    if {"tensor", "micro_batch"} <= set(fixed) and (case.batch_known or "recompute" in fixed):
         return _printed(case, work, fixed)
     batch = float(work.global_batch_sequences) if case.batch_known else case.devices * LARGEST
     found = enumerate_layouts(
@@ -93,11 +91,11 @@ def recomputed(a: Architecture, chip: Chip, stack: Stack, layout: Layout, work: 
     share, used = least_share(a, chip, stack, replace(none, recompute=none.recompute + 2.0), work)
     fits = np.asarray(fit_probability(kept, chip.memory_bytes, stack.memory_spread)) >= LIKELY
     found = replace(none, recompute=np.where(fits, 0.0, 2.0), recompute_share=np.where(fits, 1.0, share))
-    return found, np.log(np.maximum(np.where(fits, kept, used) / chip.memory_bytes, 1.0))
+    return found, _lacking(np.where(fits, kept, used), chip)
 
 
-def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
-    """The layout to predict with, and how near the alternatives are (log spread of those within a tenth of it).
+def chosen(case: Case, index: int, stack: Stack) -> Layout:
+    """The layout to predict with: the fastest of those that lack the least memory.
 
     Args:
         case: the run.
@@ -109,18 +107,18 @@ def chosen(case: Case, index: int, stack: Stack) -> tuple[Layout, float]:
     """
     a, chip, work = case.architecture, case.chips[index], case.works[index]
     layouts = stacked(candidates(case, work))
-    lacking: Num = np.zeros(np.shape(layouts.tensor))
+    lacking: Num | None = None
     if "recompute" not in case.space.fixed:
         layouts, lacking = recomputed(a, chip, stack, layouts, work)
     if np.size(layouts.tensor) == 1:
-        return layouts.at(0), 0.0
-    if "recompute" in case.space.fixed:
-        peak = peak_bytes(a, stack, layouts, work)
-        lacking = np.log(np.maximum(peak / chip.memory_bytes, 1.0))
+        return layouts.at(0)
+    if lacking is None:
+        lacking = _lacking(peak_bytes(a, stack, layouts, work), chip)
     sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
     seconds = np.asarray(np.log(step(a, chip, case.network, stack, layouts, work).seconds / sequences))
-    lacking = np.asarray(lacking)
-    order = np.lexsort((seconds, np.round(lacking, 2)))
-    best = int(order[0])
-    near = (lacking <= lacking[best] + 0.005) & (seconds <= seconds[best] + 0.1)
-    return layouts.at(best), float(np.std(seconds[near]))
+    return layouts.at(int(np.lexsort((seconds, np.round(lacking, 2)))[0]))
+
+
+def _lacking(peak: Num, chip: Chip) -> Num:
+    """Log of a peak over the device's memory where that is above zero."""
+    return np.log(np.maximum(peak / chip.memory_bytes, 1.0))

@@ -14,7 +14,7 @@ import numpy as np
 
 from costsim.evidence import run_cases
 from costsim.evidence.columns import blanked
-from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token
+from costsim.evidence.predict_step import as_read, chosen_layouts, log_seconds_per_token
 from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.run_cases import RunCase, run_case
 from costsim.evidence.table import group_of, number
@@ -26,7 +26,6 @@ from costsim.training.goodput import goodput, overhead
 from costsim.training.layout import Layout
 
 HOUR = 3600.0
-PRECISION_CLASS = {"fp8": "8-bit", "int8": "8-bit", "fp4": "4-bit"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def bare_hours(row: Mapping[str, str], regime: str = "shipped") -> Hours:
     if regime == "new_stack":
         values = left_out_fits()[regime].get(case.stack, values)
     by = adjustment(case.run, values)
-    layouts, _ = chosen_layouts(case, by)
+    layouts = chosen_layouts(case, by)
     seconds = float(np.exp(log_seconds_per_token(case, layouts, by)))
     useful = 1.0
     if run.scope in ("unsaid", "calendar"):
@@ -113,7 +112,7 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
         quantiles=errors.quantiles(predicted, case.experts, group),
         subset={},
         ideal=made.ideal,
-        constant_key=(case.accelerator.name, PRECISION_CLASS.get(case.precisions[0], "16-bit")),
+        constant_key=case.constant_key,
         notes=_notes(made, beside),
     )
 
@@ -121,11 +120,8 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
 def _notes(made: Hours, beside: float) -> tuple[str, ...]:
     """How the row was read, and what its hours are made of."""
     case = made.run.case
-    described = {k: v for k, v in made.layout.described().items() if v not in (1, "none", False)}
     return (
-        f"accelerator {case.accelerator.name}, precision {' or '.join(case.precisions)}",
-        f"stack {case.stack}, software of {case.year:.1f}",
-        "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items()),
+        *as_read(case, made.layout),
         f"hours: {made.run.scope}; goodput {made.goodput:.2f}; runs like it take {beside:.2f}x beside",
         *(f"assumed: {text}" for text in (*made.run.assumed, *case.assumed)),
     )

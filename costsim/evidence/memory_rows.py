@@ -14,19 +14,19 @@ from typing import Literal
 import numpy as np
 
 from costsim.evidence import cases, words
-from costsim.evidence.cases import Case, UnpredictableError
+from costsim.evidence.cases import GIB, Case, UnpredictableError
 from costsim.evidence.choose import chosen
 from costsim.evidence.columns import blanked
+from costsim.evidence.predict_step import layout_in_words
 from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.words import Row, number, text
-from costsim.inputs.intervals import LEVELS
+from costsim.inputs.intervals import around
 from costsim.training.architecture import parameters
 from costsim.training.device import Stack, Workload
 from costsim.training.layout import SHARDING, Layout
 from costsim.training.memory import Memory, counted, fit_probability, memory, pieces, stored_bytes
 from costsim.training.stages import stage_of
 
-GIB = 2.0**30
 SEQUENCE = 2048.0
 """Tokens of a sequence where a row of memory does not print them: its sources of 2021 to 2023 used this."""
 MANY = 64.0
@@ -79,15 +79,15 @@ def predict_memory(row: Mapping[str, str], regime: Regime) -> Predicted | Omitte
         regime=regime,
         measured=None if ran_out or measured is None else measured * GIB,
         predicted=predicted,
-        quantiles={name: predicted * float(np.exp(spread * NORMAL[name])) for name in LEVELS},
+        quantiles=around(predicted, lambda share: spread * NORMAL[share]),
         subset={"counter": counter},
         fit_probability=None if counter == "component" else _chance(used, case, stack),
         notes=_notes(case, layout, used, counter),
     )
 
 
-NORMAL = {"p5": -1.6449, "p10": -1.2816, "p25": -0.6745, "p75": 0.6745, "p90": 1.2816, "p95": 1.6449}
-"""Quantiles of the standard normal distribution: the error of a peak is taken as lognormal."""
+NORMAL = {0.5: 0.6745, 0.8: 1.2816, 0.9: 1.6449}
+"""Half-widths of the standard normal distribution's central intervals: the error of a peak is taken as lognormal."""
 
 
 def placed(row: Row) -> tuple[Case, Layout, Stack, Workload]:
@@ -114,7 +114,7 @@ def placed(row: Row) -> tuple[Case, Layout, Stack, Workload]:
         case = replace(case, space=replace(case.space, fixed={**case.space.fixed, "sharding": 1.0}))
         case = _with_positions(case)
     stack = case.constants()
-    layout, _ = chosen(case, 0, stack)
+    layout = chosen(case, 0, stack)
     work = case.works[0]
     if not case.batch_known:
         layout = replace(layout, gradient_accumulation=MANY)
@@ -154,11 +154,10 @@ def _chance(used: Memory, case: Case, stack: Stack) -> float:
 
 
 def _notes(case: Case, layout: Layout, used: Memory, counter: str) -> tuple[str, ...]:
-    described = {k: v for k, v in layout.described().items() if v not in (0, 1, "none", False)}
     terms = [f"{k.removesuffix('_bytes')} {float(v) / GIB:.1f} GiB" for k, v in vars(used).items()]
     read = [
         f"counter: {counter}; accelerator {case.accelerator.name}; stack {case.stack}",
-        "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items()),
+        layout_in_words(layout),
         "peak: " + ", ".join(terms),
     ]
     if "recompute" not in case.space.fixed:

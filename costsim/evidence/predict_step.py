@@ -14,8 +14,8 @@ from costsim.training.schedule import Step, step
 from costsim.uncertainty.ranges import Num
 
 
-def chosen_layouts(case: Case, by: Mapping[str, Num]) -> tuple[tuple[Layout, ...], float]:
-    """The layout of a run for each precision that its row allows, and how near the alternatives are.
+def chosen_layouts(case: Case, by: Mapping[str, Num]) -> tuple[Layout, ...]:
+    """The layout of a run for each precision that its row allows.
 
     Args:
         case: the run.
@@ -25,8 +25,7 @@ def chosen_layouts(case: Case, by: Mapping[str, Num]) -> tuple[tuple[Layout, ...
         UnpredictableError: no layout agrees with what the row prints.
     """
     stack = adjusted(case.constants(), by)
-    found = [chosen(case, index, stack) for index in range(len(case.precisions))]
-    return tuple(layout for layout, _ in found), max(near for _, near in found)
+    return tuple(chosen(case, index, stack) for index in range(len(case.precisions)))
 
 
 def steps(case: Case, layouts: tuple[Layout, ...], by: Mapping[str, Num]) -> list[Step]:
@@ -36,6 +35,21 @@ def steps(case: Case, layouts: tuple[Layout, ...], by: Mapping[str, Num]) -> lis
         step(case.architecture, case.chips[i], case.network, stack, layout, case.works[i])
         for i, layout in enumerate(layouts)
     ]
+
+
+def as_read(case: Case, layout: Layout) -> tuple[str, ...]:
+    """How a row was read, in words: chip and precision, software, layout."""
+    return (
+        f"accelerator {case.accelerator.name}, precision {' or '.join(case.precisions)}",
+        f"stack {case.stack}, software of {case.year:.1f}",
+        layout_in_words(layout),
+    )
+
+
+def layout_in_words(layout: Layout) -> str:
+    """A layout, without what it leaves at one or off."""
+    described = {k: v for k, v in layout.described().items() if v not in (1, "none", False)}
+    return "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items())
 
 
 def tokens_of(case: Case, layout: Layout) -> Num:

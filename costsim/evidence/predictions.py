@@ -13,7 +13,7 @@ from costsim.evidence.columns import blanked
 from costsim.evidence.hours_rows import predict_hours
 from costsim.evidence.measured import tokens_per_second
 from costsim.evidence.memory_rows import predict_memory
-from costsim.evidence.predict_step import chosen_layouts, log_seconds_per_token, steps, tokens_of
+from costsim.evidence.predict_step import as_read, chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
 from costsim.evidence.table import shipped
 from costsim.inputs import intervals
@@ -21,9 +21,7 @@ from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
 from costsim.training.adjust import adjustment
 from costsim.training.flops import flops_per_token
 from costsim.training.layout import Layout
-from costsim.training.memory import fit_probability, peak_bytes
-
-PRECISION_CLASS = {"fp8": "8-bit", "int8": "8-bit", "fp4": "4-bit"}
+from costsim.training.memory import fits
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class StepPrediction:
         seconds: of a step.
         tokens: of a step.
         ideal: seconds at the peak of the likeliest precision.
+        by: log multipliers of the stack's constants that it was predicted with.
     """
 
     case: Case
@@ -88,7 +87,7 @@ def step_prediction(row: Mapping[str, str], regime: str = "shipped") -> StepPred
     if regime != "shipped":
         values = left_out_fits()[regime].get(left_out_by(regime, row, case.stack), values)
     by = adjustment(case.run, values)
-    layouts, _ = chosen_layouts(case, by)
+    layouts = chosen_layouts(case, by)
     tokens = float(tokens_of(case, layouts[0]))
     seconds = float(np.exp(log_seconds_per_token(case, layouts, by))) * tokens
     per_token = float(flops_per_token(case.architecture, float(case.works[0].sequence_length)))
@@ -120,7 +119,7 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
         quantiles=intervals.quantiles(made.seconds, errors, of_class, group if regime != "shipped" else ""),
         subset={"has_layout": case.has_layout, "experts": case.experts},
         ideal=made.ideal,
-        constant_key=(case.accelerator.name, PRECISION_CLASS.get(case.precisions[0], "16-bit")),
+        constant_key=case.constant_key,
         notes=_notes(made, regime),
         fit_probability=_chance(made) if case.layout_settled else None,
     )
@@ -128,9 +127,8 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
 
 def _chance(made: StepPrediction) -> float:
     """Probability that a run whose layout is printed whole fits in memory."""
-    case, stack = made.case, made.case.constants()
-    peak = peak_bytes(case.architecture, stack, made.layouts[0], case.works[0])
-    return float(fit_probability(peak, case.chips[0].memory_bytes, stack.memory_spread))
+    case = made.case
+    return float(fits(case.architecture, case.chips[0], case.constants(), made.layouts[0], case.works[0]))
 
 
 def _shipped_groups() -> set[str]:
@@ -139,15 +137,12 @@ def _shipped_groups() -> set[str]:
 
 def _notes(made: StepPrediction, regime: str) -> tuple[str, ...]:
     """How the row was read, and what its step is made of."""
-    case, layout = made.case, made.layouts[0]
-    described = {k: v for k, v in layout.described().items() if v not in (1, "none", False)}
+    case = made.case
     terms = vars(steps(case, made.layouts, made.by)[0])
     total = sum(float(v) for v in terms.values())
     shares = [f"{k.removesuffix('_seconds').replace('_', ' ')} {float(v) / total:.0%}" for k, v in terms.items()]
     read = [
-        f"accelerator {case.accelerator.name}, precision {' or '.join(case.precisions)}",
-        f"stack {case.stack}, software of {case.year:.1f}",
-        "layout " + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in described.items()),
+        *as_read(case, made.layouts[0]),
         f"step ({regime.replace('_', ' ')}): " + ", ".join(s for s in shares if not s.endswith(" 0%")),
     ]
     if words.quantization(case.row):

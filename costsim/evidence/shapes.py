@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 
 from costsim.evidence.words import Row, flag, number, parallel_blocks, text
-from costsim.training.architecture import Architecture, Attention, Experts, parameters
+from costsim.training.architecture import Architecture, Attention, Experts
 
 NEEDED = ("layers", "d_model", "n_heads", "d_ff", "vocab")
 _MLA = re.compile(r"(?<![a-z_])([a-z_]+?)_?(\d{1,6})(?!\d)")
 _MLA_FIELDS = {"q_lora": "q_rank", "kv_lora": "kv_rank", "nope": "nope_size", "rope": "rope_size", "v": "v_size"}
-
-TILE = 128.0
-"""Side of the tiles that matrix products are cut into; a width that is no multiple of it is padded."""
 
 
 def missing(row: Row) -> list[str]:
@@ -98,9 +95,3 @@ def predicts_more(row: Row) -> bool:
         and "deepseek" in text(row, "model")
         and "w/o mtp" not in text(row, "quote", "model")
     )
-
-
-def parameters_agree(row: Row, a: Architecture) -> float | None:
-    """Counted over printed parameters; None where none are printed."""
-    total = number(row, "total_params_b")
-    return parameters(a).total / (total * 1e9) if total else None

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from os import PathLike, fspath
 
 from costsim.errors import InputError, Problem
@@ -50,8 +51,9 @@ class Table:
     rows: tuple[Row, ...]
 
 
+@cache
 def shipped(kind: Kind) -> Table:
-    """A table that ships with costsim.
+    """A table that ships with costsim, parsed once.
 
     Args:
         kind: which.

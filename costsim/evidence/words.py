@@ -280,8 +280,3 @@ def tensor_overlap_on(row: Row) -> bool:
 def parallel_blocks(row: Row) -> bool:
     """Whether attention and feed-forward run side by side."""
     return "parallel block" in text(row, "note", "model")
-
-
-def token_drop(row: Row) -> bool:
-    """Whether experts drop the tokens beyond their capacity."""
-    return "drop" in text(row, "moe_routing") and "dropless" not in text(row, "moe_routing")

@@ -125,7 +125,7 @@ def errors(data: Evidence, made: Mapping[str, Any]) -> dict[str, object]:
         found[regime] = []
         for row, run, measured in zip(data.rows, problem.cases, problem.log_measured, strict=True):
             by = adjustment(run.run, values[left_out_by(regime, row, run.stack)])
-            error = log_seconds_per_token(run, chosen_layouts(run, by)[0], by) - measured
+            error = log_seconds_per_token(run, chosen_layouts(run, by), by) - measured
             of_class = class_of(run.has_layout, run.experts)
             found[regime].append([of_class, row.get("source_group", ""), round(abs(float(error)), DIGITS)])
     return {"costsim": 1, "made_by": MADE_BY, "regimes": found}

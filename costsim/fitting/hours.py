@@ -6,7 +6,6 @@ organisation in turn; and the errors of runs predicted without their organisatio
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ from costsim.evidence import run_cases
 from costsim.evidence.cases import UnpredictableError
 from costsim.evidence.hours_rows import bare_hours, measured_hours
 from costsim.evidence.table import group_of, shipped
-from costsim.fitting.folds import DIGITS, FOLDER
+from costsim.fitting.folds import DIGITS, FOLDER, lines
 from costsim.inputs.run_errors import CONSTANT, TRAITS
 
 MADE_BY = "python -m costsim.fitting.hours"
@@ -101,11 +100,6 @@ def made() -> dict[str, object]:
         "factors": [[group, values.tolist()] for group, values in factors.items()],
         "errors": errors,
     }
-
-
-def lines(file: dict[str, object]) -> str:
-    """JSON with a line for each entry."""
-    return json.dumps(file, separators=(",", ":")).replace('],["', '],\n["') + "\n"
 
 
 def main() -> None:

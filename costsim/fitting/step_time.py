@@ -80,7 +80,7 @@ class Problem:
         """Choose the layouts of rows anew where they leave something open."""
         for row in rows:
             if self.layouts[row] is None or not self.cases[row].layout_settled:
-                self.layouts[row] = chosen_layouts(self.cases[row], self.handles_of(row, values))[0]
+                self.layouts[row] = chosen_layouts(self.cases[row], self.handles_of(row, values))
 
     def errors(
         self, rows: Sequence[int], values: NDArray[np.float64]

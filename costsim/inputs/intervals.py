@@ -7,7 +7,7 @@ comes from the errors of other sources only, so that its coverage means somethin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -85,7 +85,15 @@ def quantiles(predicted: float, regime: str, of_class: str, but_group: str = "")
         but_group: source group whose errors do not count.
     """
     table = errors()[regime]
-    return {
-        name: predicted * float(np.exp(np.sign(level) * table.half_width(abs(level), of_class, but_group)))
-        for name, level in LEVELS.items()
-    }
+    return around(predicted, lambda share: table.half_width(share, of_class, but_group))
+
+
+def around(predicted: float, half_width: Callable[[float], float]) -> dict[str, float]:
+    """Quantiles of a prediction whose error is symmetric in logarithms.
+
+    Args:
+        predicted: the centre.
+        half_width: log half-width of the central interval that holds a share.
+    """
+    widths = {share: half_width(share) for share in {abs(level) for level in LEVELS.values()}}
+    return {name: predicted * float(np.exp(np.sign(level) * widths[abs(level)])) for name, level in LEVELS.items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costsim.inputs.catalogue import data_text
-from costsim.inputs.intervals import LEVELS
+from costsim.inputs.intervals import around
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,11 +62,8 @@ class RunErrors:
             but_group: organisation whose runs do not count.
         """
         logs = self.logs[(self.experts == experts) & (self.groups != but_group)]
-        shares = {name: min(1.0, abs(level) * (1 + 1 / max(len(logs), 1))) for name, level in LEVELS.items()}
-        return {
-            name: predicted * float(np.exp(np.sign(level) * np.quantile(logs, shares[name])))
-            for name, level in LEVELS.items()
-        }
+        raised = 1 + 1 / max(len(logs), 1)
+        return around(predicted, lambda share: float(np.quantile(logs, min(1.0, share * raised))))
 
 
 @cache

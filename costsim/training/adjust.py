@@ -7,7 +7,7 @@ all stacks, so that a stack without measurements has its family's, and a family 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeAlias
@@ -107,9 +107,9 @@ def parameters_of(run: Run, spreads: Mapping[str, Mapping[str, float]]) -> Itera
                 yield (kind, name, handle), weight
 
 
-def adjustment(run: Run, values: Mapping[Key, float], handles: Iterable[str] = HANDLES) -> dict[str, float]:
+def adjustment(run: Run, values: Mapping[Key, float]) -> dict[str, float]:
     """Log multipliers of a run under fitted values; what was not fitted counts as zero."""
-    found = dict.fromkeys(handles, 0.0)
+    found = dict.fromkeys(HANDLES, 0.0)
     for kind, name, weight in scopes(run):
         for handle in found:
             if run.experts or handle not in ONLY_EXPERTS:

@@ -216,7 +216,7 @@ def test_slices(said: str, count: float | None) -> None:
 
 READERS = (
     words.sharding, words.shard_group, words.recompute, words.precisions, words.quantization, words.slices, words.year,
-    words.scale_up_domain, words.sequence_ranks, words.keeps_projections, words.token_drop, words.overlap_off,
+    words.scale_up_domain, words.sequence_ranks, words.keeps_projections, words.overlap_off,
 )  # fmt: skip
 COLUMNS = (
     "interconnect", "framework", "sharding", "recompute", "precision", "precision_detail", "hardware", "note", "date",
