@@ -62,7 +62,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Pass:
-    """Exposed seconds of one layer (or one end of the model) for one micro-batch, forward and backward together."""
+    """Exposed seconds of one layer (or one end of the model) for one micro-batch, forward and backward together.
+
+    ``repeated`` is the part of their sum that recomputation adds.
+    """
 
     compute: Num = 0.0
     memory: Num = 0.0
@@ -70,6 +73,7 @@ class Pass:
     expert: Num = 0.0
     context: Num = 0.0
     host: Num = 0.0
+    repeated: Num = 0.0
 
     @property
     def seconds(self) -> Num:
@@ -120,8 +124,20 @@ def forward_compute(a: Architecture, chip: Chip, stack: Stack, layout: Layout, w
     return products, core
 
 
-def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload) -> Pass:
-    """One micro-batch through one mean layer, forward, backward and recomputation."""
+def layer_pass(
+    a: Architecture, chip: Chip, network: Network, stack: Stack, layout: Layout, work: Workload, summed: Num = 0.0
+) -> Pass:
+    """One micro-batch through one mean layer: forward, backward, recomputation and the sum of its gradients.
+
+    Args:
+        a: the model's shape.
+        chip: the device's rates.
+        network: its links.
+        stack: the software's priors.
+        layout: floats or arrays.
+        work: sequence length, batch, bytes.
+        summed: parameters of a rank whose gradients are added to those of earlier micro-batches, for each layer.
+    """
     rows = tokens_of_rank(layout, work)
     again = recomputed_share(layout, stack)
     products, core = forward_compute(a, chip, stack, layout, work)
@@ -132,21 +148,24 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
         traffic = (
             traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
         )
-    memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
-    device = compute + memory
-    repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share * stack.recompute_full, 0.0)
-    passes = 2 + repeated
+    forward_memory = rows * traffic / (chip.memory_bandwidth * stack.memory_efficiency)
+    memory = forward_memory * (2.6 + again) + accumulation(chip, stack, summed, products)
+    extra = products * again + core * core_again + forward_memory * again
     launches = 1 + (stack.host_experts - 1) * moe_layers(a) / a.layers
-    host = passes * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
-    high = np.maximum(device, host)
-    waiting = high * ((device / high) ** HOST_ORDER + (host / high) ** HOST_ORDER) ** (1 / HOST_ORDER) - device
+    host = 2 * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)
+    passes = 1 + np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share * stack.recompute_full / 2, 0.0)
+    device = compute + memory
+    paced = kernels.smooth_max(device, passes * host, HOST_ORDER)
+    tensor = tensor_exchange(a, network, stack, layout, work)
+    once = kernels.smooth_max(device - extra, host, HOST_ORDER) + tensor
     return Pass(
         compute,
         memory,
-        tensor_exchange(a, network, stack, layout, work) * passes / 2,
+        tensor * passes,
         expert_exchange(a, network, stack, layout, work),
-        context_exchange(a, network, stack, layout, work, core),
-        waiting,
+        context_exchange(a, network, stack, layout, work, core, paced - device),
+        paced - device,
+        paced + tensor * passes - once,
     )
 
 
@@ -178,13 +197,18 @@ def expert_exchange(a: Architecture, network: Network, stack: Stack, layout: Lay
     return np.where(layout.expert > 1, exposed, 0.0)
 
 
-def context_exchange(a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload, core: Num) -> Num:
-    """Exposed seconds of a layer's ring of keys and values (Liu 2023): forward once, backward twice the volume."""
+def context_exchange(
+    a: Architecture, network: Network, stack: Stack, layout: Layout, work: Workload, core: Num, waiting: Num
+) -> Num:
+    """Exposed seconds of a layer's ring of keys and values (Liu 2023): forward once, backward twice the volume.
+
+    Hidden behind the attention core, and behind what the device waits for the host.
+    """
     heads = np.maximum(1.0, np.minimum(layout.tensor, float(a.kv_heads)))
     nbytes = layout.context * tokens_of_rank(layout, work) * 2 * kv_width(a) / heads * work.activation_bytes
     ranks = comm.group(layout.context, layout.tensor, network, stack)
     forward = comm.all_gather(nbytes, ranks)
-    hidden = stack.context_overlap * core
+    hidden = stack.context_overlap * (core + waiting / (1 + stack.attention_backward))
     exposed = np.maximum(0.0, forward - hidden) + np.maximum(0.0, 2 * forward - stack.attention_backward * hidden)
     return np.where(layout.context > 1, exposed, 0.0)
 
@@ -268,11 +292,6 @@ def data_exchange(
     return np.where(replicas > 1, time, 0.0)
 
 
-def weights_of_rank(a: Architecture, layout: Layout) -> tuple[Num, Num]:
-    """Parameters that the heaviest rank holds before sharding over replicas: (shared by all, routed experts)."""
-    return heaviest(a, layout)
-
-
 def optimizer_seconds(chip: Chip, stack: Stack, layout: Layout, held: tuple[Num, Num]) -> Num:
     """Seconds to read and write weights, gradients and moments of a rank's shard: 26 bytes a parameter, plus the norm.
 
@@ -300,17 +319,16 @@ def optimizer_seconds(chip: Chip, stack: Stack, layout: Layout, held: tuple[Num,
 OPTIMIZER_TRAFFIC = 26.0
 
 
-def accumulation(chip: Chip, stack: Stack, held: tuple[Num, Num], products: Num) -> Num:
+def accumulation(chip: Chip, stack: Stack, summed: Num, products: Num) -> Num:
     """Seconds to add a micro-batch's gradients to the sum; only what their products do not hide where they are fused.
 
     Args:
         chip: its memory.
         stack: bytes, and whether the addition is fused.
-        held: parameters of the heaviest rank: shared by all, and routed experts.
-        products: seconds of the products that make the gradients, of the heaviest stage.
+        summed: parameters whose gradients are added.
+        products: seconds of the products that make them.
     """
-    dense, sparse = held
-    traffic = (dense + sparse) * stack.accumulate_bytes / (chip.memory_bandwidth * chip.matmul_memory_efficiency)
+    traffic = summed * stack.accumulate_bytes / (chip.memory_bandwidth * chip.matmul_memory_efficiency)
     fused = kernels.smooth_max(products, traffic) - products
     return np.where(np.asarray(stack.accumulate_fused) > 0, fused, traffic)
 
@@ -329,11 +347,12 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     Returns:
         Terms that add up to the step, broadcast over the arguments.
     """
-    layer = layer_pass(a, chip, network, stack, layout, work)
+    held = heaviest(a, layout)
+    most, last = stage_layers(a, layout)
+    layer = layer_pass(a, chip, network, stack, layout, work, sum(held) / most)
     head = head_pass(a, chip, stack, layout, work)
-    heaviest, last = stage_layers(a, layout)
-    head_sets = last * layer.seconds + head.seconds > heaviest * layer.seconds
-    layers = np.where(head_sets, last, heaviest)
+    head_sets = last * layer.seconds + head.seconds > most * layer.seconds
+    layers = np.where(head_sets, last, most)
     heads = np.where(head_sets, 1.0, 0.0)
     micro = layout.gradient_accumulation
 
@@ -348,15 +367,13 @@ def step(a: Architecture, chip: Chip, network: Network, stack: Stack, layout: La
     stride = layout.tensor * layout.context * layout.data
     hop = comm.send(handed, stride, network, stack) * stack.pipeline_exposed
     hops = np.where(layout.pipeline > 1, 2 * micro * layout.virtual_pipeline * hop, 0.0)
-    again = recomputed_share(layout, stack)
-    held = weights_of_rank(a, layout)
-    forward, backward = stage / (3 + again), stage * (2 + again) / (3 + again)
+    forward = (stage - layers * layer.repeated) / 3
+    backward = stage - forward
     data = data_exchange(a, network, stack, layout, work, held, forward, backward)
     update = optimizer_seconds(chip, stack, layout, held)
-    accumulate = accumulation(chip, stack, held, layers * layer.compute / 3)
     terms = (
         through(layer.compute, head.compute),
-        through(layer.memory, head.memory) + micro * accumulate,
+        through(layer.memory, head.memory),
         through(layer.tensor, 0.0),
         bubble + hops,
         data,

@@ -53,7 +53,7 @@ def test_full_recomputation_adds_a_forward_and_no_more():
 
 def test_weights_of_all_ranks_are_the_model():
     lay = layout(64, tensor=8.0)
-    dense, sparse = schedule.weights_of_rank(LLAMA_70B, lay)
+    dense, sparse = schedule.heaviest(LLAMA_70B, lay)
     # Norms are replicated over tensor ranks; everything else is split once.
     p = parameters(LLAMA_70B)
     assert float(sparse) == 0.0
@@ -62,7 +62,7 @@ def test_weights_of_all_ranks_are_the_model():
 
 def test_experts_are_split_by_expert_ranks():
     a = Architecture(8, 1024, 8, 8, 128, 4096, 1000, experts=Experts(64, 4, 512))
-    _, sparse = schedule.weights_of_rank(a, layout(32, expert=8.0))
+    _, sparse = schedule.heaviest(a, layout(32, expert=8.0))
     assert float(sparse) == pytest.approx(8 * 64 * parameters(a).expert_each / 8)
 
 
@@ -73,10 +73,8 @@ def test_the_stage_with_the_head_sets_the_rate():
 
 
 def test_an_offloaded_update_runs_at_the_hosts_speed():
-    on_device = schedule.optimizer_seconds(CHIP, STACK, layout(8), schedule.weights_of_rank(LLAMA_8B, layout(8)))
-    on_host = schedule.optimizer_seconds(
-        CHIP, STACK, layout(8, offload=1.0), schedule.weights_of_rank(LLAMA_8B, layout(8))
-    )
+    on_device = schedule.optimizer_seconds(CHIP, STACK, layout(8), schedule.heaviest(LLAMA_8B, layout(8)))
+    on_host = schedule.optimizer_seconds(CHIP, STACK, layout(8, offload=1.0), schedule.heaviest(LLAMA_8B, layout(8)))
     shard = parameters(LLAMA_8B).total / 8
     assert float(on_device) == pytest.approx(shard * 26 / (3.35e12 * 0.5))
     assert float(on_host) == pytest.approx(shard * ((4 + 2) / 25e9 + 26 / 25e9))

@@ -13,7 +13,7 @@ from training_cases import GPT_22B, LLAMA_8B, LLAMA_70B
 from costsim.training import stages
 from costsim.training.architecture import Architecture, Attention, Experts, parameters
 from costsim.training.layout import Layout
-from costsim.training.schedule import weights_of_rank
+from costsim.training.stages import heaviest
 
 DEEPSEEK_V3 = Architecture(
     61,
@@ -65,7 +65,7 @@ def test_the_stages_that_can_be_the_fullest_are_those_stages(a, pipeline, tensor
 @given(a=st.sampled_from(MODELS), pipeline=st.integers(1, 61))
 def test_no_other_stage_holds_more(a, pipeline):
     lay = Layout(pipeline=float(pipeline), expert=8.0 if a.experts is not None else 1.0)
-    dense, sparse = weights_of_rank(a, lay)
+    dense, sparse = heaviest(a, lay)
     assert float(dense + sparse) == pytest.approx(max(float(s.dense + s.sparse) for s in every_stage(a, lay)))
 
 
@@ -77,7 +77,7 @@ def test_uneven_stages_are_not_averaged():
     assert layer_counts(replace(LLAMA_8B, layers=60), 16) == [4] * 12 + [3] * 4
     p = parameters(llama_405b)
     layer = p.attention_per_layer + p.ffn_dense_per_layer + p.norms_per_layer
-    dense, _ = weights_of_rank(llama_405b, Layout(pipeline=16.0))
+    dense, _ = heaviest(llama_405b, Layout(pipeline=16.0))
     assert float(dense) == max(
         8 * layer, 7 * layer + p.embedding, 7 * layer + p.head + p.norms_total % p.norms_per_layer
     )
@@ -87,7 +87,7 @@ def test_leading_dense_layers_leave_more_experts_to_later_stages():
     lay = Layout(pipeline=16.0, expert=8.0)
     held = every_stage(DEEPSEEK_V3, lay)  # 61 layers and a module: 3, 14 times 4, 3
     assert [float(s.moe_layers) for s in held] == [0, *[4] * 14, 3]
-    _, routed = weights_of_rank(DEEPSEEK_V3, lay)
+    _, routed = heaviest(DEEPSEEK_V3, lay)
     assert float(routed) == 4 * 32 * parameters(DEEPSEEK_V3).expert_each
 
 

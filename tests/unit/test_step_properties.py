@@ -44,22 +44,14 @@ NETWORKS = st.sampled_from(
         replace(NETWORK, scale_out_bandwidth=2e9),  # so slow that collectives cannot be hidden
     ]
 )  # fmt: skip
-# Nothing hides twice: exact directions hold where the host is never the slower and products do not hide the sum of
-# gradients. Where they do, see "known limits" below.
-EXACT = {"host_seconds": 0.0, "accumulate_fused": 0.0}
 STACKS = st.sampled_from(
     [
-        stack(**EXACT),
-        stack(**EXACT, unfused_attention=1.0, pipeline_exposed=1.0),
-        stack(**EXACT, ring_latency=1.0, expert_imbalance=1.3, straggler=0.05),
-        stack(**EXACT, gather_overlap=1.0, data_overlap=1.0, tensor_overlap=0.0, expert_overlap=0.0),
-    ]
-)
-ALL_STACKS = st.sampled_from(
-    [
         STACK,
+        stack(host_seconds=0.0, accumulate_fused=0.0, unfused_attention=1.0, pipeline_exposed=1.0),
+        stack(host_seconds=0.0, accumulate_fused=0.0, ring_latency=1.0, expert_imbalance=1.3, straggler=0.05),
+        stack(accumulate_fused=0.0, gather_overlap=1.0, data_overlap=1.0, tensor_overlap=0.0, expert_overlap=0.0),
         stack(host_seconds=3e-3, accumulate_fused=0.0, ring_latency=1.0),
-        stack(host_seconds=3e-3, gather_overlap=1.0, data_overlap=1.0),
+        stack(host_seconds=3e-3, gather_overlap=1.0, data_overlap=1.0, context_overlap=1.0),
         stack(host_seconds=0.0, expert_overlap=1.0),
     ]
 )
@@ -92,8 +84,7 @@ def layouts(draw: st.DrawFn) -> Layout:
 
 WORKS = st.sampled_from([Workload(4096.0, 1024.0), Workload(32768.0, 64.0, matmul_bytes=1.0), Workload(512.0, 256.0)])
 CASES = st.tuples(MODELS, NETWORKS, STACKS, layouts(), WORKS)
-ANY_CASES = st.tuples(MODELS, NETWORKS, ALL_STACKS, layouts(), WORKS)
-few = settings(derandomize=True, max_examples=100, deadline=None, database=None)
+few = settings(derandomize=True, max_examples=150, deadline=None, database=None)
 FACTORS = st.sampled_from([1.01, 1.5, 10.0])
 
 
@@ -191,11 +182,9 @@ def by_share(case, mode):
 @few
 @given(CASES, st.sampled_from([1.0, 2.0]))
 def test_more_recomputation_is_never_faster(case, mode):
-    # A layer's forward and backward are told apart by 1 to 2 + recomputed, also of what is not repeated (an exchange of
-    # experts): the backward pass then hides a trifle more than recomputation adds. A thousandth is left for that.
     times = by_share(case, mode)
     for low, high in pairwise(times):
-        assert low <= high * 1.001
+        assert low <= high * (1 + 1e-8)
     assert times[0] <= times[-1] * (1 + 1e-9)
     assert times[0] == pytest.approx(by_share(case, 3.0 - mode)[0], rel=1e-12)  # of no layer, both kinds are nothing
 
@@ -233,42 +222,16 @@ def test_the_same_tokens_in_fewer_micro_batches_are_never_slower_without_a_pipel
     no_slower(seconds((a, network, software, wide, work)), seconds((a, network, software, flat, work)), "wider")
 
 
-# --- known limits -----------------------------------------------------------------------------------------------------
-#
-# Compute counts three times: against the host's pace, as what hides the sum of gradients (``accumulation``), and as
-# what hides collectives over replicas (``data_exchange``). Where two of them are exposed, a faster device saves nothing
-# and exposes more of both.
-
-
-@few
-@given(ANY_CASES, FACTORS)
-def test_what_hides_twice_costs_little(case, times):
-    a, network, software, lay, work = case
-    base = seconds(case)
-    chips = [replace(CHIP, **{n: getattr(CHIP, n) * times}) for n in ("matmul_flops", "vector_flops")]
-    better = [seconds(case, chip=chip) for chip in chips]
-    better += [
-        seconds((a, network, replace(software, **{n: min(1.0, getattr(software, n) * times)}), lay, work))
-        for n in (*EFFICIENCIES, *OVERLAPS)
-    ]
-    assert max(better) <= 1.06 * base
-    for mode in (1.0, 2.0):
-        for low, high in pairwise(by_share(case, mode)):
-            assert low <= 1.01 * high
-
-
 def faster_matmul(case, times=10.0):
     return seconds(case, chip=replace(CHIP, matmul_flops=CHIP.matmul_flops * times))
 
 
-@pytest.mark.xfail(strict=True, reason="waiting for the host does not hide the sum of gradients")
 def test_a_faster_chip_is_never_slower_where_the_host_sets_the_pace():
     lay = Layout(micro_batch=1.0, gradient_accumulation=16.0, sharding=0.0)
     case = (LLAMA_8B, NETWORK, stack(host_seconds=20e-3), lay, Workload(1024.0, 16.0))
     no_slower(faster_matmul(case), seconds(case), "matmul_flops")
 
 
-@pytest.mark.xfail(strict=True, reason="the sum of gradients does not lengthen the pass that hides collectives")
 def test_a_faster_chip_is_never_slower_where_gradients_are_summed_and_exchanged():
     network = replace(NETWORK, scale_out_bandwidth=2e9, scale_up_domain=1.0)
     lay = Layout(data=8.0, micro_batch=4.0, sharding=1.0)
@@ -281,7 +244,7 @@ def test_a_faster_chip_is_never_slower_where_gradients_are_summed_and_exchanged(
 
 
 @few
-@given(ANY_CASES)
+@given(CASES)
 def test_terms_are_not_negative_and_add_up(case):
     a, network, software, lay, work = case
     terms = schedule.step(a, CHIP, network, software, lay, work)
@@ -292,7 +255,7 @@ def test_terms_are_not_negative_and_add_up(case):
 
 
 @few
-@given(ANY_CASES)
+@given(CASES)
 def test_a_sharding_group_of_all_replicas_is_sharding_over_all(case):
     a, network, software, lay, work = case
     over_all = replace(lay, shard_ranks=0.0)
@@ -302,7 +265,7 @@ def test_a_sharding_group_of_all_replicas_is_sharding_over_all(case):
 
 
 @settings(few, max_examples=60)
-@given(MODELS, NETWORKS, ALL_STACKS, st.lists(layouts(), min_size=2, max_size=6), WORKS)
+@given(MODELS, NETWORKS, STACKS, st.lists(layouts(), min_size=2, max_size=6), WORKS)
 def test_layouts_alone_and_in_an_array_are_the_same(a, network, software, some, work):
     many = stacked(Layout(**{f.name: np.array([getattr(x, f.name) for x in some]) for f in fields(Layout)}))
     together = vars(schedule.step(a, CHIP, network, software, many, work))
@@ -316,7 +279,7 @@ def drawn(thing, factors, names):
 
 
 @settings(few, max_examples=60)
-@given(ANY_CASES, st.integers(0, 2**32 - 1))
+@given(CASES, st.integers(0, 2**32 - 1))
 def test_draws_in_an_array_equal_draws_one_by_one(case, seed):
     a, network, software, lay, work = case
     factors = np.random.default_rng(seed).uniform(0.5, 1.0, 5)
@@ -336,7 +299,7 @@ def test_draws_in_an_array_equal_draws_one_by_one(case, seed):
 
 
 @few
-@given(ANY_CASES)
+@given(CASES)
 def test_what_is_not_split_is_not_exchanged(case):
     a, network, software, lay, work = case
     alone = replace(lay, tensor=1.0, pipeline=1.0, context=1.0, expert=1.0, data=1.0, shard_ranks=0.0)
