@@ -95,22 +95,43 @@ def named(problem: Problem, values: NDArray[np.float64]) -> dict[Key, float]:
     return {key: round(float(value), DIGITS) for key, value in zip(problem.names, values, strict=True)}
 
 
+class Refits:
+    """Fits that leave rows out. Each starts where the fit on all rows ended, whatever was fitted before it.
+
+    Args:
+        data: the rows.
+        everything: what was fitted on all of them, by parameter; 0 where one is absent.
+    """
+
+    def __init__(self, data: Evidence, everything: Mapping[Key, float]) -> None:
+        self.data = data
+        self.start = np.array([everything.get(key, 0.0) for key in data.problem.names])
+        data.problem.choose(range(len(data.rows)), self.start)
+        self.layouts = list(data.problem.layouts)
+
+    def without(self, regime: str, keys: Sequence[str]) -> dict[Key, float]:
+        """Parameters of the fit that does not see the rows of ``keys``."""
+        problem = self.data.problem
+        problem.layouts = list(self.layouts)
+        values = fit(problem, out_of(self.data, regime, keys), self.start, REFIT_ROUNDS, REFIT_CHOOSE)
+        return named(problem, values)
+
+
 def fits(data: Evidence, settings: Priors) -> dict[str, Any]:
     """The fit on all rows, and those that leave rows out, as they ship."""
     problem = data.problem
-    everything = fit(problem, np.zeros(len(data.rows), dtype=bool))
-    found: dict[str, list[dict[str, object]]] = {}
-    for regime, parts in partitions(data, settings).items():
-        found[regime] = []
-        for keys in parts:
-            values = fit(problem, out_of(data, regime, keys), everything, REFIT_ROUNDS, REFIT_CHOOSE)
-            found[regime].append({"left_out": keys, "values": list(named(problem, values).values())})
+    everything = named(problem, fit(problem, np.zeros(len(data.rows), dtype=bool)))
+    refits = Refits(data, everything)
+    found = {
+        regime: [{"left_out": keys, "values": list(refits.without(regime, keys).values())} for keys in parts]
+        for regime, parts in partitions(data, settings).items()
+    }
     return {
         "costsim": 1,
         "made_by": MADE_BY,
         "rows": len(data.rows),
         "parameters": [list(key) for key in problem.names],
-        "shipped": list(named(problem, everything).values()),
+        "shipped": list(everything.values()),
         "left_out": found,
     }
 
