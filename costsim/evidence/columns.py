@@ -40,12 +40,9 @@ TELLING: dict[Kind, tuple[str, ...]] = {
 }
 """Columns of which any one tells that a table is of this kind; the first kind that fits is it."""
 
-SHAPE = (("layers",), ("d_model",), ("n_heads",), ("d_ff", "moe_d_ff"), ("vocab",))
-"""What no shape of a model can do without: one column out of each group."""
-
 NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
-    "throughput": (("hardware",), ("n_devices",), *SHAPE, SPEED),
-    "memory": (("hardware",), ("n_devices",), *SHAPE, ("peak_mem_gib",)),
+    "throughput": (("hardware",), ("n_devices",), ("layers",), ("d_model",), SPEED),
+    "memory": (("hardware",), ("n_devices",), ("layers",), ("d_model",), ("peak_mem_gib",)),
     "runs": (("hardware",), ("tokens_b",), ("device_hours_used", "reported_device_hours")),
 }
 """What a table of each kind cannot do without: one column out of each group."""

@@ -294,10 +294,13 @@ _PRECISIONS = (
     (r"int8", "int8"),
     (r"fp8|float8|e4m3|e5m2", "fp8"),
     (r"bf16|bfloat", "bf16"),
-    (r"(?<!b)fp16|(?<!b)float16|half|mixed|\bamp\b|16[ -]bit", "fp16"),  # mixed precision of before bf16
+    (r"fp16|(?<!b)float16|half", "fp16"),
     (r"fp32|float32|tf32", "fp32"),
 )
 """What names a precision, in the order in which one is taken where several are named."""
+
+_MIXED = re.compile(r"mixed|\bamp\b|16[ -]bit")
+"""What is said of 16-bit products without their name, in the years before bf16."""
 
 
 def named_precisions(row: Row) -> list[str]:
@@ -306,7 +309,7 @@ def named_precisions(row: Row) -> list[str]:
     for part in (said.split("(")[0], said):
         if found := [name for word, name in _PRECISIONS if re.search(word, part)]:
             return found
-    return []
+    return ["fp16"] if _MIXED.search(said) else []
 
 
 def precisions(row: Row) -> tuple[str, ...]:
