@@ -285,11 +285,10 @@ def unusable(found: Mapping[str, Any]) -> InputError | None:
     if found["rows"] or "detail" in found:
         return None
     file, omitted = found["evidence"]["file"], [*found["ineligible"], *found["skipped"]]
-    reasons = Counter(each["reason"] for each in omitted).most_common(MOST_REASONS)
-    told = [Problem("no row can be predicted", file=file)]
-    return InputError(
-        told + [Problem(f"{count:,} {'row' if count == 1 else 'rows'}: {reason}", file=file) for reason, count in reasons]
-    )
+    told = ["no row can be predicted"]
+    for reason, count in Counter(each["reason"] for each in omitted).most_common(MOST_REASONS):
+        told.append(f"{count:,} {'row' if count == 1 else 'rows'}: {reason}")
+    return InputError([Problem(message, file=file) for message in told])
 
 
 MOST_REASONS = 10

