@@ -180,7 +180,7 @@ def _assumed(scenario: Scenario, values: Values) -> Iterator[str]:
         yield "step: cluster.mfu is taken as that of running steps; if it is of billed hours, set cluster.goodput: 1"
     asked = training.global_batch_tokens
     got = float(values["step.tokens"])
-    if asked is not None and abs(got / asked - 1) > 1e-9 and not training.phases:
+    if asked is not None and 1e-9 < abs(got / asked - 1) <= MOVED_BATCH and not training.phases:
         yield f"training: a step of {asked:,.0f} tokens is rounded to {got:,.0f}, whole micro-batches of every replica"
 
 
@@ -189,6 +189,7 @@ def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     if float(values["run.steps"]) < 1:
         found.append(("run.steps", "the run is shorter than one step: check training.tokens and the global batch"))
+    found += _moved_batch(case, values)
     reached = middle(case.training.chip.matmul_efficiency)
     if case.training.mfu is not None and float(np.min(values["step.mfu"])) > reached:
         found.append(("step.mfu", f"the MFU that is given is above the {reached:.0%} that large products alone reach"))
@@ -197,6 +198,24 @@ def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
     return found
+
+
+MOVED_BATCH = 0.02
+"""A batch given in tokens that whole micro-batches move by more than this is another run."""
+
+
+def _moved_batch(case: Case, values: Values) -> Iterator[tuple[str, str]]:
+    """That a batch given in tokens is another one in the layout that was chosen."""
+    phase = case.training.phases[case.training.main_phase]
+    asked = float(phase.work.global_batch_sequences) * float(phase.work.sequence_length)
+    got = float(values["step.tokens"])
+    if phase.exact_batch or abs(got / asked - 1) <= MOVED_BATCH:
+        return
+    yield (
+        "step.tokens",
+        f"a step of {asked:,.0f} tokens becomes one of {got:,.0f} ({got / asked - 1:+.0%}): every replica takes whole"
+        f" micro-batches; keep that (training.global_batch_tokens: {got:.0f}), or change cluster.accelerators",
+    )
 
 
 # --- origins ----------------------------------------------------------------------------------------------------------
@@ -226,6 +245,10 @@ def _said(scenario: Scenario) -> Iterator[dict[str, Any]]:
             yield _row(path, value, f"default{title}", fact.known or "estimated") | {"note": fact.note}
         else:
             yield _given(scenario, path, value)
+    if scenario.fields.cluster.stack is None:
+        yield _row(
+            "cluster.stack", scenario.stack.stack.name, "default: by the chip and the size of the job", "estimated"
+        )
 
 
 def _given(scenario: Scenario, path: str, value: Any, named: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from costsim.layouts import chosen, rankings
 from costsim.training.doubt import P90_SCORE, log_spread
 from costsim.training.layout import Layout, stacked
 from costsim.training.memory import fits
-from costsim.training.search import FITS, Ranking, preferred, step_seconds, tiers
+from costsim.training.search import FITS, Ranking, preferred, rounding, step_seconds, tiers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,7 +132,8 @@ class _Search:
     def measure(self, layouts: Layout, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """What ranks layouts that fit, of the given step times; both of shape ``(n,)``."""
         if self.by == "cost" and self.case.cost is not None:
-            return np.broadcast_to(self.values(layouts)["cost.total_usd"], seconds.shape)
+            work = self.case.training.phases[self.case.training.main_phase].work
+            return np.broadcast_to(self.values(layouts)["cost.total_usd"], seconds.shape) * rounding(work, layouts)
         return self.p90(layouts, seconds) if self.by == "p90" and self.case.training.mfu is None else seconds
 
     def p90(self, layouts: Layout, seconds: NDArray[np.float64]) -> NDArray[np.float64]:

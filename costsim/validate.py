@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from os import PathLike
@@ -171,8 +172,8 @@ def _result(
         "ineligible": [{"id": one.id, "reason": one.reason} for one in ineligible],
         "skipped": [{"id": one.id, "reason": one.reason} for one in skipped],
         "bars": held,
-        "passed": all(bar["met"] is not False for bar in held),
-        "notes": _notes(what, table, evidence, row),
+        "passed": all(bar["met"] is not False for bar in held) and (row is not None or bool(main)),
+        "notes": [*_notes(what, table, evidence, row), *_unread(main), *(_covered(main, others) if not row else ())],
     }
     if row is not None:
         result["detail"] = _detail(table, made, row)
@@ -241,6 +242,56 @@ def _detail(table: Table, made: Mapping[Regime, Made], row: str) -> dict[str, An
         "kept_from_it": {column: cell for column, cell in filled.items() if is_answer(table.kind, column)},
         "notes": notes,
     }
+
+
+_NOT_UNDERSTOOD = {"framework": "is not known: predicted as if none were named"}
+
+
+def _unread(predicted: Sequence[Predicted]) -> list[str]:
+    """Rows with words that are not understood, by column, with the words."""
+    found: dict[str, list[str]] = {}
+    for one in predicted:
+        for cell in one.unread:
+            found.setdefault(cell.column, []).append(cell.value)
+    return [
+        f"{len(said):,} {'row' if len(said) == 1 else 'rows'} whose {column} "
+        f"{_NOT_UNDERSTOOD.get(column, 'is not understood: taken as not said')}: "
+        + ", ".join(f"{shown(value)} ({said.count(value):,})" for value in sorted(set(said)))
+        for column, said in found.items()
+    ]
+
+
+ENOUGH = 20
+"""Rows of which a share says something, as in the bars of coverage."""
+
+
+def _covered(predicted: Sequence[Predicted], others: Elsewhere) -> list[str]:
+    """How often the 90 % interval of memory held, by kind of counter: it has no bars, and one width for all of them."""
+    told = []
+    for counter in sorted({str(one.subset["counter"]) for one in predicted if "counter" in one.subset}):
+        rows = [one for one in scored(predicted) if one.subset.get("counter") == counter]
+        if len(rows) >= ENOUGH:
+            held = (scores(records(rows, others))["coverage_90"] or 0.0) * 100
+            told.append(f"{held:.0f} % of {len(rows):,} ({counter})")
+    return [f"the 90 % interval, of one width for all counters and not fitted, holds {', '.join(told)}"] if told else []
+
+
+def unusable(found: Mapping[str, Any]) -> InputError | None:
+    """What is wrong with evidence of which no row was predicted, reason by reason; None if one was.
+
+    Args:
+        found: the JSON of a validation.
+    """
+    if found["rows"] or "detail" in found:
+        return None
+    file, omitted = found["evidence"]["file"], [*found["ineligible"], *found["skipped"]]
+    told = ["no row can be predicted"]
+    for reason, count in Counter(each["reason"] for each in omitted).most_common(MOST_REASONS):
+        told.append(f"{count:,} {'row' if count == 1 else 'rows'}: {reason}")
+    return InputError([Problem(message, file=file) for message in told])
+
+
+MOST_REASONS = 10
 
 
 def _notes(what: What, table: Table, evidence: object, row: str | None) -> list[str]:

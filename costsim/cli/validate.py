@@ -16,7 +16,8 @@ Examples:
   costsim validate -o scoreboard.md
 
 Predictions never see what was measured. The table says how far off they were, by source, beside the best constant MFU
-for that chip, and how often their intervals held the truth; it ends with 1 where a stated bar is missed.
+for that chip, and how often their intervals held the truth; it ends with 1 where a stated bar is missed, with 2 where
+no row can be predicted.
 """
 
 
@@ -40,10 +41,13 @@ def validate(
     from costsim.render import formats
 
     kind = formats.choose(format_, output)
+    from costsim.validate import unusable
     from costsim.validate import validate as predictions_held
 
     found = predictions_held(what, evidence, row)
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
     deliver(formats.validation_text(found, kind, shown, quiet=quiet), output, force=force)
+    if (problem := unusable(found)) is not None:
+        raise problem
     if not found["passed"]:
         raise typer.Exit(1)

@@ -10,7 +10,7 @@ import numpy as np
 from costsim.evidence.bars import GROUPS_LOST, REFUSED_RUNS, Bar
 from costsim.evidence.predicted import QUANTILES, Predicted
 from costsim.evidence.table import group_of
-from costsim.validation.score import Floats, Records, constants, lost, scores
+from costsim.validation.score import Floats, Records, constants, lost, scores, worse
 
 REFUSED = 0.1
 """A run that ran and was given less than this probability of fitting in memory was refused."""
@@ -105,7 +105,7 @@ def _cuts(predicted: Sequence[Predicted]) -> list[dict[str, object]]:
 
 
 def groups(predicted: Sequence[Predicted], others: Elsewhere) -> dict[str, dict[str, Any]]:
-    """Scores by source group: with the constant's error and whether the group is lost to it."""
+    """Scores by source group: with the constant's error and whether the group is lost to it, or worse in one model."""
     found: dict[str, dict[str, Any]] = {}
     usable = scored(predicted)
     for name in sorted({group_of(one.row) for one in usable}):
@@ -116,6 +116,7 @@ def groups(predicted: Sequence[Predicted], others: Elsewhere) -> dict[str, dict[
             **known,
             "best_constant_median_abs_error": known["constant_median_abs_error"],
             "lost": lost(members),
+            "worse_in_one_model": worse(members) and not lost(members),
         }
     return found
 

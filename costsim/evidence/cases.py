@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from costsim.errors import InputError
-from costsim.evidence import words
-from costsim.evidence.limits import impossible, shortened
+from costsim.evidence import understood, words
+from costsim.evidence.limits import contradictions, impossible, shortened, too_many
 from costsim.evidence.shapes import architecture, missing
+from costsim.evidence.understood import Unread
 from costsim.evidence.words import Row, number
 from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator, load_accelerator
 from costsim.inputs.cluster import MATMUL_BYTES
+from costsim.inputs.kinds import shown
 from costsim.inputs.stack import StackFile, load_stack
 from costsim.training.adjust import Run
 from costsim.training.architecture import Architecture
@@ -55,6 +57,7 @@ class Case:
         changes: constants of the stack that the row says are otherwise, such as an overlap that is off.
         evaluation: share of an evaluation pass in a measured step.
         assumed: what was taken for granted, in words.
+        unread: cells whose words are not understood, and what was taken in their place.
     """
 
     row: Row
@@ -73,6 +76,7 @@ class Case:
     changes: Mapping[str, float]
     evaluation: float
     assumed: tuple[str, ...]
+    unread: tuple[Unread, ...]
 
     @property
     def run(self) -> Run:
@@ -92,6 +96,11 @@ class Case:
     def layout_settled(self) -> bool:
         """Whether the row prints all of the layout that matters."""
         return {"tensor", "micro_batch", "recompute"} <= set(self.space.fixed)
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """What was taken for granted, and what was not understood, as notes on the row."""
+        return (*(f"assumed: {text}" for text in self.assumed), *(f"not understood: {cell}" for cell in self.unread))
 
     def constants(self) -> Stack:
         """The stack's priors, with what the row says is otherwise."""
@@ -127,8 +136,19 @@ class Links:
 
 @cache
 def accelerator(name: str) -> Accelerator:
-    """A chip by the name that a row uses."""
-    return load_accelerator(name)[0]
+    """A chip by the name that a row uses.
+
+    Raises:
+        UnpredictableError: the catalogue has no such chip; the message has its nearest name.
+    """
+    if not words.says({"hardware": name}, "hardware"):
+        raise UnpredictableError("no accelerator: hardware is blank")
+    try:
+        return load_accelerator(words.hardware(name))[0]
+    except InputError as error:
+        near = error.problems[0].suggestion
+        hint = f"; did you mean {near!r}?" if near else ""
+        raise UnpredictableError(f"unknown accelerator {shown(name)}{hint}") from None
 
 
 @cache
@@ -157,16 +177,17 @@ def case(row: Row) -> Case:
         UnpredictableError: with the reason.
     """
     row = shortened(row)
-    if reason := impossible(row):
+    if reason := impossible(row) or understood.misspelt(row):
         raise UnpredictableError(reason)
-    try:
-        chip_file = accelerator(row.get("hardware", ""))
-    except InputError:
-        raise UnpredictableError(f"unknown accelerator {row.get('hardware', '')!r}") from None
+    chip_file = accelerator(row.get("hardware", ""))
     devices = float(number(row, "n_devices") or 1)
     name = words.stack(row, chip_file.kind, chip_file.vendor, devices)
     stack = stack_file(name)
     assumed: list[str] = []
+    if not words.says(row, "gated_ffn"):
+        assumed.append("a feed-forward without a gate, as gated_ffn is blank")
+    if not words.is_dated(row):
+        assumed.append(f"software of {words.UNDATED:.0f}, as no date is printed")
     a = architecture(row)
     precisions = tuple(p for p in words.precisions(row) if p in chip_file.peak_flops.rates())
     if not precisions:
@@ -193,6 +214,10 @@ def case(row: Row) -> Case:
     )
     fixed = layout(row, a, stack, chip_file, devices)
     _on_the_devices(fixed, devices)
+    parts = devices * (2 if _halves(row, chip_file) else 1)
+    if reason := too_many(row, parts):
+        raise UnpredictableError(reason)
+    assumed += contradictions(row, sequence, {devices, parts})
     if batch is None and "context" in fixed and "tensor" not in fixed:
         batch = devices / fixed["context"] * fixed.get("micro_batch", 1.0)
     if batch is None:
@@ -214,7 +239,22 @@ def case(row: Row) -> Case:
         changes=changes(row, stack),
         evaluation=EVALUATION if words.includes_evaluation(row) else 0.0,
         assumed=tuple(assumed),
+        unread=tuple(understood.unread(row, name)),
     )
+
+
+TWO_PARTS = {"mi250x", "tpu-v2", "tpu-v3"}
+"""Chips of the catalogue of two dies or cores that other software counts as devices of their own."""
+
+
+def _halves(row: Row, file: Accelerator) -> bool:
+    """Whether a layout may count two devices for each of the catalogue's."""
+    return _counts_cores(row, file) or file.name in TWO_PARTS
+
+
+def _counts_cores(row: Row, file: Accelerator) -> bool:
+    """Whether the printed tensor degree counts the two cores of a Trainium."""
+    return "neuroncore" in words.text(row, "note") or file.vendor.lower() in ("aws", "amazon")
 
 
 def _on_the_devices(fixed: Mapping[str, float], devices: float) -> None:
@@ -281,7 +321,7 @@ def batch_of(row: Row, sequence: float) -> float | None:
 def layout(row: Row, a: Architecture, stack: StackFile, file: Accelerator, devices: float) -> dict[str, float]:
     """Keys of the layout that a row fixes; with the degrees printed, unprinted ones are 1 and not searched."""
     fixed: dict[str, float] = {}
-    cores = 2.0 if "neuroncore" in words.text(row, "note") or file.vendor.lower() in ("aws", "amazon") else 1.0
+    cores = 2.0 if _counts_cores(row, file) else 1.0
     for key, column in (("tensor", "tp"), ("pipeline", "pp"), ("context", "cp"), ("expert", "ep")):
         value = number(row, column)
         if value:

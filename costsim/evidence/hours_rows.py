@@ -114,6 +114,7 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
         ideal=made.ideal,
         constant_key=case.constant_key,
         notes=_notes(made, beside),
+        unread=case.unread,
     )
 
 
@@ -123,5 +124,6 @@ def _notes(made: Hours, beside: float) -> tuple[str, ...]:
     return (
         *as_read(case, made.layout),
         f"hours: {made.run.scope}; goodput {made.goodput:.2f}; runs like it take {beside:.2f}x beside",
-        *(f"assumed: {text}" for text in (*made.run.assumed, *case.assumed)),
+        *(f"assumed: {text}" for text in made.run.assumed),
+        *case.taken,
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from math import prod
+
 from costsim.evidence.words import Row, number
 
 MOST = 1e12
@@ -17,6 +20,12 @@ ONES = (
 ZEROS = ("moe_experts", "moe_shared", "moe_dense_layers", "total_params_b", "device_mem_gb")
 """Columns of numbers from zero."""
 
+WHOLE = (
+    "layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab", "moe_experts", "moe_top_k", "moe_shared",
+    "moe_d_ff", "moe_dense_layers", "n_devices", "tp", "pp", "vpp", "cp", "ep", "dp", "seq_len",
+)  # fmt: skip
+"""Columns of whole numbers."""
+
 PARTS = (("moe_top_k", "moe_experts"), ("moe_dense_layers", "layers"))
 """Columns that count a part, and those of the whole."""
 
@@ -31,11 +40,72 @@ def impossible(row: Row) -> str | None:
             value = number(row, column)
             if value is not None and not least <= value <= MOST:
                 return f"{column} is {value:g}; expected a number from {least} to {MOST:g}"
+    for column in WHOLE:
+        value = number(row, column)
+        if value is not None and value % 1:
+            return f"{column} is {value:g}; expected a whole number"
     for part, whole in PARTS:
         some, every = number(row, part), number(row, whole)
         if some and every and some > every:
             return f"{part} is {some:g}, more than {whole}, {every:g}"
+    return _uneven(row)
+
+
+def _uneven(row: Row) -> str | None:
+    """Heads that do not go into what they split."""
+    heads, groups, width = number(row, "n_heads"), number(row, "n_kv_heads"), number(row, "d_model")
+    if heads and groups and heads % groups:
+        return f"n_kv_heads is {groups:g}, which does not divide n_heads, {heads:g}"
+    if heads and width and number(row, "head_dim") is None and not row.get("mla") and width % heads:
+        return f"n_heads is {heads:g}, which does not divide d_model, {width:g}, and head_dim is blank"
     return None
+
+
+def too_many(row: Row, devices: float) -> str | None:
+    """Why the degrees that a row prints cannot be those of so many devices; None if they can.
+
+    Sources count context ranks among the replicas or beside them: they are left out here.
+
+    Args:
+        row: blanked.
+        devices: that the run has, as the layout may count them.
+    """
+    split = _product(row, ("tp", "pp", "dp"))
+    if not number(row, "dp") or split <= devices:
+        return None
+    printed = " x ".join(f"{key} {number(row, key):g}" for key in ("tp", "pp", "dp") if number(row, key))
+    return f"the printed degrees, {printed}, take {split:,.0f} devices, the run has {devices:,.0f}"
+
+
+def _product(row: Row, keys: Iterable[str]) -> float:
+    return prod(number(row, key) or 1.0 for key in keys)
+
+
+AGREE = 0.02
+"""Printed batches that differ by less than this are the same but for rounding."""
+
+
+def contradictions(row: Row, sequence: float, devices: Collection[float]) -> list[str]:
+    """What was taken where printed figures contradict each other without making the run impossible, in words.
+
+    Args:
+        row: blanked.
+        sequence: tokens of a sequence.
+        devices: that the run has, in each way that a layout may count them.
+    """
+    found: list[str] = []
+    sequences, tokens = number(row, "global_batch_seqs"), number(row, "global_batch_tokens")
+    if sequences and tokens and abs(sequences * sequence / tokens - 1) > AGREE:
+        found.append(f"a batch of {sequences:,.0f} sequences, which is not the {tokens:,.0f} tokens printed beside it")
+    products = {_product(row, ("tp", "pp", "dp")), _product(row, ("tp", "pp", "cp", "dp"))}
+    if number(row, "tp") and number(row, "dp") and not products & set(devices):
+        found.append(
+            f"as many replicas as there are devices for: the printed degrees multiply to {max(products):,.0f}, "
+            f"the run has {min(devices):,.0f}"
+        )
+    if (number(row, "moe_top_k") or 0) > 1 and not (number(row, "moe_experts") or 0) > 1:
+        found.append("a dense model: moe_top_k is printed, moe_experts is not")
+    return found
 
 
 def shortened(row: Row) -> Row:

@@ -19,7 +19,9 @@ RECOMPUTED = 4.0 / 3.0
 """Hardware over model FLOPs with full recomputation: one more forward pass in three."""
 
 
-def tokens_per_second(row: Row, devices: float, sequence: float, batch: float | None) -> float | None:
+def tokens_per_second(
+    row: Row, devices: float, sequence: float, batch: float | None, peak: float | None = None
+) -> float | None:
     """Measured tokens a second for each accelerator; None where nothing of a speed is printed.
 
     Args:
@@ -27,6 +29,7 @@ def tokens_per_second(row: Row, devices: float, sequence: float, batch: float | 
         devices: accelerators of the run.
         sequence: tokens of a sequence.
         batch: sequences of a step, where known.
+        peak: FLOP/s of an accelerator that a utilisation is of where the row prints no peak.
     """
     printed = number(row, "tok_per_s_per_device") or number(row, "derived_tok_per_s_per_device")
     if printed:
@@ -40,18 +43,19 @@ def tokens_per_second(row: Row, devices: float, sequence: float, batch: float | 
     step = number(row, "step_time_s") or number(row, "step_time_incl_eval_s")
     if step and batch:
         return batch * sequence / step / devices
-    rate = flops_per_second(row)
+    rate = flops_per_second(row, peak)
     return rate / flops_of_token(row, sequence) if rate else None
 
 
-def flops_per_second(row: Row) -> float | None:
-    """Printed FLOP/s of an accelerator, or what a printed utilisation makes of its peak."""
+def flops_per_second(row: Row, peak: float | None = None) -> float | None:
+    """Printed FLOP/s of an accelerator, or what a printed utilisation makes of its printed or given peak."""
     tera = number(row, "tflops_per_device")
     if tera:
         return tera * TERA
     share = number(row, "mfu_pct") or number(row, "hfu_pct")
-    peak = number(row, "peak_tflops_assumed") or number(row, "bf16_dense_peak_tflops")
-    return share / 100 * peak * TERA if share and peak else None
+    printed = number(row, "peak_tflops_assumed") or number(row, "bf16_dense_peak_tflops")
+    of = printed * TERA if printed else peak
+    return share / 100 * of if share and of else None
 
 
 def flops_of_token(row: Row, sequence: float) -> float:

@@ -83,6 +83,7 @@ def predict_memory(row: Mapping[str, str], regime: Regime) -> Predicted | Omitte
         subset={"counter": counter},
         fit_probability=None if counter == "component" else _chance(used, case, stack),
         notes=_notes(case, layout, used, counter),
+        unread=case.unread,
     )
 
 
@@ -162,4 +163,4 @@ def _notes(case: Case, layout: Layout, used: Memory, counter: str) -> tuple[str,
     ]
     if "recompute" not in case.space.fixed:
         read.append("assumed: as few layers are recomputed as likely fit")
-    return (*read, *(f"assumed: {words_}" for words_ in case.assumed))
+    return (*read, *case.taken)

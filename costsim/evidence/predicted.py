@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from costsim.evidence.understood import Unread
+
 What = Literal["step", "memory", "hours"]
 WHAT: tuple[What, ...] = ("step", "memory", "hours")
 Regime = Literal["known_stack", "new_source", "new_stack", "shipped"]
@@ -30,6 +32,7 @@ class Predicted:
         constant_key: hardware and class of precision that share a constant MFU.
         notes: how the row was read, and what the prediction is made of.
         fit_probability: that the run fits in memory; None where that was not asked.
+        unread: cells whose words were not understood.
     """
 
     row: Mapping[str, str]
@@ -42,6 +45,7 @@ class Predicted:
     constant_key: tuple[str, str] = ("", "")
     notes: tuple[str, ...] = ()
     fit_probability: float | None = None
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)

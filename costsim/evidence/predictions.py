@@ -11,7 +11,7 @@ from costsim.evidence import cases, words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
 from costsim.evidence.hours_rows import predict_hours
-from costsim.evidence.measured import tokens_per_second
+from costsim.evidence.measured import TERA, tokens_per_second
 from costsim.evidence.memory_rows import predict_memory
 from costsim.evidence.predict_step import as_read, chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
@@ -104,6 +104,11 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
     case, work = made.case, made.case.works[0]
     batch = float(work.global_batch_sequences) if case.batch_known else None
     speed = tokens_per_second(row, case.devices, float(work.sequence_length), batch)
+    beside: tuple[str, ...] = ()
+    if speed is None:
+        peak = float(case.chips[0].matmul_flops)
+        speed = tokens_per_second(row, case.devices, float(work.sequence_length), batch, peak)
+        beside = (f"measured: a share of the catalogue's {peak / TERA:,.0f} TFLOP/s in {case.precisions[0]}",)
     if speed is None:
         return Omitted(name, f"no speed is printed; predicted {made.seconds:.4g} s a step")
     group = row.get("source_group", "")
@@ -120,7 +125,8 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
         subset={"has_layout": case.has_layout, "experts": case.experts},
         ideal=made.ideal,
         constant_key=case.constant_key,
-        notes=_notes(made, regime),
+        notes=(*_notes(made, regime), *beside),
+        unread=case.unread,
         fit_probability=_chance(made) if case.layout_settled else None,
     )
 
@@ -147,4 +153,4 @@ def _notes(made: StepPrediction, regime: str) -> tuple[str, ...]:
     ]
     if words.quantization(case.row):
         read.append(f"low-precision products scaled by {words.quantization(case.row)}")
-    return (*read, *(f"assumed: {text}" for text in case.assumed))
+    return (*read, *case.taken)

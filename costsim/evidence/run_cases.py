@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from costsim.errors import InputError
 from costsim.evidence import cases, run_words
 from costsim.evidence.cases import Case, UnpredictableError
+from costsim.evidence.limits import impossible
 from costsim.evidence.shapes import architecture, missing
-from costsim.evidence.words import Row, number, year
+from costsim.evidence.understood import misspelt
+from costsim.evidence.words import Row, dated, is_dated, number, year
 from costsim.inputs import catalogue, machine
 from costsim.inputs.fields import Strict, validate
 from costsim.inputs.model import Model
@@ -113,12 +114,16 @@ def run_case(row: Row) -> RunCase:
     tokens = number(row, "tokens_b")
     if not tokens:
         raise UnpredictableError("no token count")
+    if reason := impossible(row) or misspelt(row):
+        raise UnpredictableError(reason)
     if run_words.no_transformer(row):
         raise UnpredictableError("not a transformer: state-space layers are not modelled")
     assumed: list[str] = []
     shape, software = _shape(row, assumed), run_words.framework(row)
     filled = {**row, **_columns(shape), "sharding": run_words.sharding(row), "framework": software}
     filled["n_devices"] = f"{_devices(row, shape, tokens * BILLION, assumed):.0f}"
+    if not is_dated(row) or dated(row.get("date") or row.get("release_date", "")) is None:
+        assumed.append(f"software of {year(row):.1f}, as no date is understood")
     filled["date"] = _date(year(row) - silent().release_lag)
     if (chunks := _chunks(row, shape)) > 1:
         filled["vpp"] = str(chunks)
@@ -167,17 +172,14 @@ def _columns(a: Architecture) -> dict[str, str]:
     found = {
         "layers": a.layers, "d_model": a.hidden_size, "n_heads": a.heads, "n_kv_heads": a.kv_heads, "d_ff": a.ffn_size,
         "vocab": a.vocab_size, "moe_experts": e.routed if e else "", "moe_top_k": e.active if e else "",
-        "moe_d_ff": e.ffn_size if e else "",
+        "moe_d_ff": e.ffn_size if e else "", "gated_ffn": a.gated_ffn, "tied_embeddings": a.tied_embeddings,
     }  # fmt: skip
     return {key: str(value) for key, value in found.items()}
 
 
 def _devices(row: Row, shape: Architecture, tokens: float, assumed: list[str]) -> float:
     """Devices as printed; else the nearest power of two that takes a month, no more than a batch has sequences."""
-    try:
-        chip = cases.accelerator(row.get("hardware", ""))
-    except InputError:
-        raise UnpredictableError(f"unknown accelerator {row.get('hardware', '')!r}") from None
+    chip = cases.accelerator(row.get("hardware", ""))
     printed = number(row, "n_devices")
     if printed:
         return max(1.0, printed / units(row))

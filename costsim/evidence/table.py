@@ -18,6 +18,7 @@ from costsim.inputs.kinds import nearest, shown
 
 MAX_BYTES = 2**24  # a hundred times the shipped tables; a slip of the finger is told before it is read
 MOST_PROBLEMS = 20
+SMALLEST, LARGEST = 1e-15, 1e18  # of any figure of a run in the units of these tables
 UNGROUPED = "ungrouped"
 
 
@@ -218,8 +219,10 @@ def _number_problems(row: Row, file: str) -> Iterator[Problem]:
             value = math.nan
         if not math.isfinite(value):
             message = f"{shown(cell)} is not a finite number"
-        elif value < 0 or (value == 0 and column in POSITIVE):
+        elif value < 0 or (value < SMALLEST and column in POSITIVE):
             message = f"{shown(cell)} is too small"
+        elif value > LARGEST:
+            message = f"{shown(cell)} is too large"
         else:
             continue
         yield Problem(message, f"{row.id}: {column}", file, row.line, allowed=allowed)

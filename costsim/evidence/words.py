@@ -26,9 +26,23 @@ def number(row: Row, key: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def flag(row: Row, key: str) -> bool:
-    """Whether a column says true."""
-    return row.get(key, "").strip().lower() in ("true", "yes", "1")
+_TRUE = {"true", "yes", "1", "t", "y", "on", "swiglu", "geglu", "reglu", "glu", "gated"}
+_FALSE = {"false", "no", "0", "f", "n", "off", "none", "gelu", "relu", "not gated"}
+
+
+def flag(row: Row, key: str) -> bool | None:
+    """Whether a column says true or false, or a kind of feed-forward that is gated or not; None if neither."""
+    said = text(row, key).strip()
+    return True if said in _TRUE else False if said in _FALSE else None
+
+
+NOTHING = {"", "-", "?", "n/a", "na", "null", "unknown", "not stated", "unspecified", "tbd"}
+"""What stands for a blank in a column of words, in lower case."""
+
+
+def says(row: Row, key: str) -> bool:
+    """Whether a column says anything."""
+    return text(row, key).strip() not in NOTHING
 
 
 def text(row: Row, *keys: str) -> str:
@@ -42,15 +56,42 @@ UNDATED = 2024.0
 """The year taken for software whose date is not printed."""
 
 
+_RELEASE = re.compile(r"\b(2[2-9])\.(0[1-9]|1[0-2])\b")
+
+
+def is_dated(row: Row) -> bool:
+    """Whether a row says anything of its date."""
+    return says(row, "date") or says(row, "release_date") or _RELEASE.search(row.get("framework", "")) is not None
+
+
 def year(row: Row) -> float:
     """When the software is from, as a decimal year: its release where the framework names one, else the row's date."""
-    release = re.search(r"\b(2[2-9])\.(0[1-9]|1[0-2])\b", row.get("framework", ""))
+    release = _RELEASE.search(row.get("framework", ""))
     if release:
         return 2000 + int(release[1]) + (int(release[2]) - 0.5) / 12
-    said = re.search(r"(20\d\d)(?:-(\d\d))?", row.get("date", "") or row.get("release_date", ""))
-    if not said:
-        return UNDATED
-    return int(said[1]) + ((int(said[2]) - 0.5) / 12 if said[2] else 0.5)
+    said = row.get("date", "") or row.get("release_date", "")
+    found = dated(said)
+    if found is not None:
+        return found
+    loose = re.search(r"20[0-4]\d", said)
+    return int(loose[0]) + 0.5 if loose else UNDATED
+
+
+_YEAR = r"(?<!\d)(20[0-4]\d)"
+_RANGE = re.compile(_YEAR + r"\s*[-–]\s*(20[0-4]\d)(?!\d)")
+_DATE = re.compile(_YEAR + r"(?:[-/.]?(0[1-9]|1[0-2])(?:[-/.]?[0-3]\d)?)?(?![-/.]?\d)")
+LATE = 0.625
+"""Part of the last year that a range of years stands for: what is measured over some years is mostly of its end."""
+
+
+def dated(said: str) -> float | None:
+    """A date as a decimal year: the middle of its month, or of its year where it has none; None if it is no date."""
+    if years := _RANGE.search(said):
+        return int(years[2]) + LATE
+    found = _DATE.search(said)
+    if not found:
+        return None
+    return int(found[1]) + ((int(found[2]) - 0.5) / 12 if found[2] else 0.5)
 
 
 # --- software ---------------------------------------------------------------------------------------------------------
@@ -84,6 +125,12 @@ MEGATRON_CORE_SINCE = 2023.0
 Megatron-LM: early 2023)."""
 
 
+def framework(row: Row) -> str:
+    """The first of `_BY_WORD` that the column of software names; "" where it names none of them."""
+    said = text(row, "framework")
+    return next((name for word, name in _BY_WORD if re.search(word, said)), "")
+
+
 def stack(row: Row, kind: str, vendor: str, accelerators: float) -> str:
     """Name of the software stack.
 
@@ -93,8 +140,7 @@ def stack(row: Row, kind: str, vendor: str, accelerators: float) -> str:
         vendor: of the chip.
         accelerators: of the run.
     """
-    said = text(row, "framework")
-    found = next((name for word, name in _BY_WORD if re.search(word, said)), "")
+    said, found = text(row, "framework"), framework(row)
     by_vendor = {"amd": "rocm", "intel": "gaudi", "aws": "neuron", "amazon": "neuron"}.get(vendor.lower())
     if kind == "tpu":
         return "maxtext"
@@ -122,6 +168,17 @@ def _unnamed(row: Row, accelerators: float) -> str:
     if accelerators <= 8:
         return "single-node"
     return "megatron-2021" if year(row) < MEGATRON_CORE_SINCE else "megatron-core"
+
+
+# --- hardware ---------------------------------------------------------------------------------------------------------
+
+_VENDOR = re.compile(r"^\s*(nvidia|amd( instinct)?|google( cloud)?|intel|aws|amazon)[\s-]+", re.I)
+
+
+def hardware(name: str) -> str:
+    """A chip's name without its maker, as the catalogue has it: "NVIDIA H100 80GB" is "H100 80GB"; "v5p" is a TPU."""
+    plain = _VENDOR.sub("", name).strip()
+    return f"tpu-{plain}" if re.fullmatch(r"v\d[a-z]?", plain, re.I) else plain
 
 
 # --- network ----------------------------------------------------------------------------------------------------------
@@ -205,14 +262,16 @@ def shard_group(row: Row) -> float | None:
 
 def recompute(row: Row) -> str | None:
     """The recomputation in the words of `costsim.training.layout.RECOMPUTE`; None where the text does not say."""
-    said = text(row, "recompute")
-    if not said or re.search(r"not (listed|stated)|default|unknown", said):
+    said = text(row, "recompute").strip()
+    if not says(row, "recompute") or re.search(r"not (listed|stated)|default|unknown", said):
         return None
     if "partial" in said or "/full" in said or ("selective" in said and "fms" in text(row, "framework")):
         return None  # a share of the blocks that is not printed
-    if re.search(r"minimal|selective|saved", said):
+    if re.match(r"(none|no|off|false|disabled|without|0)\b(?!\.\d)", said):
+        return "none"
+    if re.search(r"minimal|selective|saved|\bsac\b", said):
         return "selective"
-    if re.search(r"full|qkv|offload|yes|true|\ball\b|every", said):
+    if re.search(r"full|qkv|offload|yes|true|\ball\b|every|\bon\b|enabled|checkpointing|^1$", said):
         return "full"
     return "none" if re.search(r"none|no\b|false|off", said) else None
 
@@ -230,23 +289,37 @@ def sequence_parallel(row: Row, default: bool) -> bool:
 # --- precision --------------------------------------------------------------------------------------------------------
 
 
+_PRECISIONS = (
+    (r"fp4", "fp4"),
+    (r"int8", "int8"),
+    (r"fp8|float8|e4m3|e5m2", "fp8"),
+    (r"bf16|bfloat", "bf16"),
+    (r"fp16|(?<!b)float16|half", "fp16"),
+    (r"fp32|float32|tf32", "fp32"),
+)
+"""What names a precision, in the order in which one is taken where several are named."""
+
+_MIXED = re.compile(r"mixed|\bamp\b|16[ -]bit")
+"""What is said of 16-bit products without their name, in the years before bf16."""
+
+
+def named_precisions(row: Row) -> list[str]:
+    """All precisions that the text names: those before its brackets, or those in them where there are none before."""
+    said = text(row, "precision")
+    for part in (said.split("(")[0], said):
+        if found := [name for word, name in _PRECISIONS if re.search(word, part)]:
+            return found
+    return ["fp16"] if _MIXED.search(said) else []
+
+
 def precisions(row: Row) -> tuple[str, ...]:
     """Precisions of the matrix products that the text allows, the likeliest first: one, or more where it says "or"."""
-    said = text(row, "precision")
-    named = [
-        (r"fp4", "fp4"),
-        (r"int8", "int8"),
-        (r"fp8", "fp8"),
-        (r"bf16", "bf16"),
-        (r"fp16", "fp16"),
-        (r"fp32", "fp32"),
-    ]
-    found = [name for word, name in named if re.search(word, said.split("(")[0])]
+    found = named_precisions(row)
     if "fp8" in found and "bf16" in found:
         return ("fp8",)
     if "fp4" in found and "fp8" in found:
         return ("fp8", "fp4")
-    return tuple(found[:1]) or (("bf16",) if not said else ("fp16",))
+    return tuple(found[:1]) or ("bf16",)
 
 
 def quantization(row: Row) -> str:

@@ -149,6 +149,10 @@ class ScaleOut(Strict):
     latency: SecondsRange | None = None
 
 
+_MODES = "selective or full"
+_MOST_DIVISORS = 12
+
+
 class LayoutFields(Strict):
     """Keys of a layout; what is omitted is chosen by the search.
 
@@ -184,6 +188,26 @@ class LayoutFields(Strict):
     recompute_share: Fraction | None = None
     offload: Literal["none", "optimizer"] | None = None
 
+    @pydantic.model_validator(mode="after")
+    def _means_something(self) -> LayoutFields:
+        problems = []
+        idle = self.recompute is None or (self.recompute == "none" and self.recompute_share != 1)  # as plans print it
+        if self.recompute_share is not None and idle:
+            said = "no layer is recomputed" if self.recompute == "none" else "it says of which layers, but not what"
+            problems.append(Problem(f"means nothing: {said}", "recompute_share", allowed=f"with recompute: {_MODES}"))
+        if self.shard_ranks and self.sharding == "none":
+            message = "means nothing: nothing is sharded"
+            problems.append(Problem(message, "shard_ranks", allowed="with sharding: optimizer, gradients or full"))
+        if problems:
+            raise FieldError(problems)
+        return self
+
+    def replicas(self, accelerators: int) -> int:
+        """Ranks that states may be split over, or of which their number is a divisor where degrees are open."""
+        if self.data is not None and self.context is not None:
+            return self.data * self.context
+        return accelerators // ((self.tensor or 1) * (self.pipeline or 1))
+
     def fixed(self) -> dict[str, float]:
         """The keys that are given, as the numbers of `costsim.training.layout.Layout`."""
         words = {"sharding": SHARDING, "recompute": RECOMPUTE, "offload": OFFLOAD}
@@ -215,6 +239,19 @@ class Cluster(Strict):
     mfu: PositiveFractionRange | None = None
     goodput: PositiveFractionRange | None = None
     failures: Failures
+
+    @pydantic.model_validator(mode="after")
+    def _shards_divide(self) -> Cluster:
+        asked = 0 if isinstance(self.layout, str) else self.layout.shard_ranks or 0
+        if not asked or isinstance(self.layout, str):
+            return self
+        replicas = self.layout.replicas(self.accelerators)
+        if asked > replicas or replicas % asked:
+            message = f"{asked} ranks do not divide the {replicas:,} that there are to shard over"
+            listed = [f"{d:,}" for d in range(1, replicas + 1) if replicas % d == 0]
+            few = listed if len(listed) <= _MOST_DIVISORS else [*listed[: _MOST_DIVISORS - 1], "...", listed[-1]]
+            raise FieldError([Problem(message, "layout.shard_ranks", allowed=f"one of {', '.join(few)}; 0 for all")])
+        return self
 
     @property
     def fixed_layout(self) -> dict[str, float]:

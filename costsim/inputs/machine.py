@@ -16,7 +16,7 @@ from costsim.inputs.fields import Strict, validate
 from costsim.inputs.fits import step_fits
 from costsim.inputs.hardware import Collective as CollectivePrior
 from costsim.inputs.hardware import Collectives, ScaleUp
-from costsim.inputs.stack import LoadedStack, StackFile
+from costsim.inputs.stack import LoadedStack, StackFile, default_stack, load_stack
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.training.adjust import REFERENCE_YEAR, Run, adjusted, adjustment, constant_of
 from costsim.training.device import Chip, Collective, Network, Stack, Workload
@@ -42,9 +42,10 @@ def device(
     Raises:
         InputError: whatever of them does not go together, all of it.
     """
-    problems = _experts_of_layout(cluster, experts)
+    problems = [*_experts_of_layout(cluster, experts), *_software_of_chip(accelerator, cluster, stack)]
     try:
         rates = chip(accelerator, training.precision)
+        problems += _above_the_peak(rates, cluster, stack)
     except InputError as error:
         problems += [replace(problem, path="training.precision") for problem in error.problems]
     try:
@@ -54,6 +55,35 @@ def device(
     if problems:
         raise InputError(problems)
     return rates, links
+
+
+def _software_of_chip(accelerator: Accelerator, cluster: Any, stack: StackFile) -> list[Problem]:
+    """What is wrong with a stack that does not exist for the chip."""
+    of = accelerator.kind, accelerator.vendor
+    if stack.runs(*of):
+        return []
+    default = default_stack(*of, cluster.accelerators, accelerator.accelerators_per_node)
+    all_stacks = [load_stack(name).stack for name in catalogue.names("stacks")]
+    kin = [each.name for each in all_stacks if each.family == stack.family and each.runs_on and each.runs(*of)]
+    others = list(dict.fromkeys([default, *kin]))[:MOST_STACKS]
+    message = f"{stack.name} does not run on {accelerator.label}, a {accelerator.kind} of {accelerator.vendor}"
+    allowed = f"it is for {' and '.join(stack.runs_on)}; there is {', '.join(others)}"
+    return [Problem(message, "cluster.stack", allowed=allowed)]
+
+
+MOST_STACKS = 4
+
+
+def _above_the_peak(rates: Chip, cluster: Any, stack: StackFile) -> list[Problem]:
+    """What is wrong with a share of the peak that no product can reach."""
+    most = 1.0 / float(rates.matmul_efficiency)
+    if stack.matmul <= most:
+        return []
+    message = (
+        f"{stack.matmul:g} times the {1 / most:.0%} of the peak that the chip's products reach is more than the peak"
+    )
+    path = "cluster.stack.matmul" if isinstance(cluster.stack, dict) else "cluster.stack"
+    return [Problem(message, path, allowed=f"at most {most:.2f}")]
 
 
 def _experts_of_layout(cluster: Any, experts: int) -> list[Problem]:

@@ -32,6 +32,9 @@ Sharding: TypeAlias = Literal["none", "optimizer", "gradients", "full"]
 Recompute: TypeAlias = Literal["none", "selective", "full"]
 
 
+RunsOn: TypeAlias = Literal["gpu", "tpu", "asic", "cpu", "nvidia", "amd", "intel", "aws", "google", "huawei"]
+
+
 class SourceFields(Strict):
     """Where a constant comes from."""
 
@@ -80,7 +83,10 @@ class AttentionEfficiency(Strict):
 
 
 class StackFile(Strict):
-    """A stack; the constants are those of `costsim.training.device.Stack`, which says what each means."""
+    """A stack; the constants are those of `costsim.training.device.Stack`, which says what each means.
+
+    ``runs_on`` names the kinds of chips, or their vendors, that the software exists for; any chip where it is empty.
+    """
 
     costsim: Literal[1]
     name: str
@@ -89,6 +95,7 @@ class StackFile(Strict):
     summary: str
     aliases: Items[str] = ()
     released: Date | None = None
+    runs_on: Items[RunsOn] = ()
     sources: dict[str, SourceFields]
     matmul: PositiveNumber
     attention_efficiency: Annotated[PositiveFraction | AttentionEfficiency, ByShape("a share, or shares by generation")]
@@ -136,6 +143,15 @@ class StackFile(Strict):
     allocator_slack: PlainNumber
     memory_spread: PositiveNumber
     search: SearchFields
+
+    def runs(self, kind: str, vendor: str) -> bool:
+        """Whether the software exists for a chip.
+
+        Args:
+            kind: of the chip: gpu, tpu, asic or cpu.
+            vendor: of the chip.
+        """
+        return not self.runs_on or bool({kind, vendor.casefold()} & set(self.runs_on))
 
     def constants(self, generation: str = "other") -> Stack:
         """The numbers that the step-time model takes, as the file states them: before any fit, and without a spread.

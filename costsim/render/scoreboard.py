@@ -9,6 +9,7 @@ from costsim.render import numbers, verdicts
 from costsim.render.flat import csv_text, markdown_table, markdown_text
 from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
 from costsim.render.verdicts import UNITS, percent, points, share
+from costsim.validation.score import FEW
 
 Found = Mapping[str, Any]
 
@@ -39,7 +40,7 @@ def render(found: Found, screen: Screen, *, quiet: bool = False) -> str:
     if "detail" in found:
         lines += _row_lines(found, room)
     else:
-        lines += _table(["", *_SCORES], [["all", *_scores(found["pooled"])]], "lrrrrrrr")
+        lines += _table(["", *_SCORES, ""], [["all", *_scores(found["pooled"]), _few(found["pooled"])]], "lrrrrrrrl")
         lines += [[], *_bar_lines(found, room, missed_only=quiet)]
         if not quiet:
             lines += [[], *_subset_lines(found, room), [], *_group_lines(found, room)]
@@ -76,14 +77,15 @@ def to_markdown(found: Found) -> str:
     if "detail" in found:
         rows = [[markdown_text(key), value] for key, value in _detail(found)]
         return "\n\n".join([*parts, markdown_table(["", "value"], rows)]) + "\n"
-    parts += [markdown_table(["rows", *_SCORES], [["all", *_scores(found["pooled"])]]), "## Bars"]
+    header = ["rows", *_SCORES, ""]
+    parts += [markdown_table(header, [["all", *_scores(found["pooled"]), _few(found["pooled"])]]), "## Bars"]
     parts.append(markdown_table(verdicts.HEADER, [verdicts.cells(bar, _REGIMES) for bar in found["bars"]]))
     for regime in found["regimes"]:
         parts.append(f"## {_REGIMES[regime].capitalize()}")
         subsets = [one for one in found["subsets"] if one["regime"] == regime]
-        parts.append(markdown_table(["rows", *_SCORES], [[_subset_name(one), *_scores(one)] for one in subsets]))
+        parts.append(markdown_table(header, [[_subset_name(one), *_scores(one), _few(one)] for one in subsets]))
     others = found["regimes"][1:]
-    header = ["source group", *_SCORES, *(f"{_REGIMES[name]}: median" for name in others), "lost"]
+    header = ["source group", *_SCORES, *(f"{_REGIMES[name]}: median" for name in others), ""]
     parts += ["## Source groups", markdown_table(header, [_group_cells(one, others) for one in found["groups"]])]
     worst = [_worst_cells(row, found["what"]) for row in _worst(found)]
     parts += ["## Rows that are furthest off", markdown_table(_WORST_HEADER, worst)]
@@ -100,7 +102,10 @@ def _title(found: Found) -> str:
     source = "shipped evidence" if evidence["shipped"] else clean(evidence["file"])
     if "detail" in found:
         return f"{what}: one row of {evidence['rows']:,} ({source})"
-    return f"{what}: {found['pooled']['n']:,} of {evidence['rows']:,} published results predicted ({source})"
+    made_with = _REGIMES[found["regimes"][0]]
+    return (
+        f"{what}, {made_with}: {found['pooled']['n']:,} of {evidence['rows']:,} published results predicted ({source})"
+    )
 
 
 def _scores(one: Found) -> list[str]:
@@ -118,6 +123,11 @@ def _scores(one: Found) -> list[str]:
     ]
 
 
+def _few(one: Found) -> str:
+    """A mark on scores that say little."""
+    return "few rows" if 0 < one["n"] < FEW else ""
+
+
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, indent: int = 0) -> list[Line]:
     head = [Span(text, "label") for text in header]
     lines = columns([head, *([Span(cell, _style(cell)) for cell in row] for row in rows)], align)
@@ -125,7 +135,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, ind
 
 
 def _style(cell: str) -> str:
-    return {"missed": "bad", "lost": "bad", "lost if new": "bad", "met": "good"}.get(cell, "")
+    return {"missed": "bad", "lost": "bad", "lost if new": "bad", "lost new": "bad", "met": "good"}.get(cell, "")
 
 
 def _bar_lines(found: Found, room: int, *, missed_only: bool) -> list[Line]:
@@ -143,7 +153,7 @@ def _bar_lines(found: Found, room: int, *, missed_only: bool) -> list[Line]:
 def _subset_lines(found: Found, room: int) -> list[Line]:
     """Regimes and what their rows are told apart by; the errors without flagged rows stand beside those with them."""
     wide = room >= _WIDE
-    header = ["Regimes", *_NARROW, *(_SCORES[5:] if wide else ())]
+    header = ["Regimes", *_NARROW, *(_SCORES[5:] if wide else ()), ""]
     rows: list[list[str]] = []
     for regime in found["regimes"]:
         rows.append([_REGIMES[regime]])
@@ -155,8 +165,8 @@ def _subset_lines(found: Found, room: int) -> list[Line]:
                 same = clear.get(f"{_subset_name(one)}, no flags")
                 errors = "/".join(f"{same[key] * 100:.1f}" for key in _ERRORS) if same else ""
                 cells = [n, median, p90, errors, bias, covered, *(rest if wide else ())]
-                rows.append([f"  {_subset_name(one)}", *cells])
-    return _table(header, rows, "l" + "r" * (len(header) - 1))
+                rows.append([f"  {_subset_name(one)}", *cells, _few(one)])
+    return _table(header, rows, "l" + "r" * (len(header) - 2) + "l")
 
 
 def _subset_name(one: Found) -> str:
@@ -171,15 +181,19 @@ def _subset_name(one: Found) -> str:
 
 def _group_lines(found: Found, room: int) -> list[Line]:
     others = found["regimes"][1:]
+    cells = [_group_cells(one, others if room >= _WIDE else ()) for one in found["groups"]]
+    rows = [[*row[:-1], _SHORT.get(row[-1], row[-1])] for row in cells]
     if room >= _WIDE:
         header = ["Groups", *_SCORES, *(_REGIMES[name] for name in others), ""]
-        rows = [_group_cells(one, others) for one in found["groups"]]
-        return _table(header, rows, "lrrrrrrr" + "r" * len(others) + "l")
-    rows = []
-    for one in found["groups"]:
-        name, n, median, p90, bias, _, _, constant, verdict = _group_cells(one, ())
-        rows.append([name, n, median, p90, bias, share(one["coverage_80"]), constant, verdict])
-    return _table(["Groups", *_SCORES[:4], "80 %", _SCORES[-1], ""], rows, "lrrrrrrl")
+        lines = _table(header, rows, "lrrrrrrr" + "r" * len(others) + "l")
+    else:
+        coverage = [share(one["coverage_80"]) for one in found["groups"]]
+        rows = [[*row[:5], covered, *row[7:]] for row, covered in zip(rows, coverage, strict=True)]
+        lines = _table(["Groups", *_SCORES[:4], "80 %", _SCORES[-1], ""], rows, "lrrrrrrl")
+    if any(row[-1] == ONE_MODEL for row in cells):
+        text = "one model: the constant is better, on one model alone, which is not counted as lost"
+        lines += [[], *prose(text, room)]
+    return lines
 
 
 def _group_cells(one: Found, others: Sequence[str]) -> list[str]:
@@ -187,8 +201,20 @@ def _group_cells(one: Found, others: Sequence[str]) -> list[str]:
     elsewise = one["other_regimes"]
     cells = [clean(one["source_group"]), *_scores(one)]
     cells += [percent(elsewise[name]["median_abs_error"]) if name in elsewise else "-" for name in others]
-    as_new = elsewise.get("new_source", {}).get("lost", False)
-    return [*cells, "lost" if one["lost"] else "lost if new" if as_new else ""]
+    as_new = elsewise.get("new_source", {})
+    for verdict, told in (
+        ("lost", one["lost"]),
+        ("lost if new", as_new.get("lost")),
+        (ONE_MODEL, one["worse_in_one_model"] or as_new.get("worse_in_one_model")),
+    ):
+        if told:
+            return [*cells, verdict]
+    return [*cells, _few(one)]
+
+
+ONE_MODEL = "one model: not counted"
+"""A group that a constant beats, all of whose rows are of one model."""
+_SHORT = {ONE_MODEL: "one model", "lost if new": "lost new"}
 
 
 _WORST_HEADER = ("row", "measured", "predicted", "error", "80 % interval", "flag")

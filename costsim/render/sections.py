@@ -28,6 +28,7 @@ _STEP_LABELS = {
     "straggler_seconds": "stragglers",
 }
 GIVEN = "given"
+STACK = "cluster.stack"
 # Defaults that move the answer most, in that order; others follow as they stand in the plan.
 _MATTERS = (
     "cost.research_multiplier", "cost.rent.usd_per_accelerator_hour", "cost.staff", "cost.contingency",
@@ -190,14 +191,19 @@ def clocks(f: Figures, room: int) -> list[Line]:
 
 
 def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
-    """Values that the user did not give; with ``verbose`` every input, with where it comes from."""
+    """The software stack, and what the user did not give; with ``verbose`` every input, with where it comes from."""
     rows = f.plan.get("provenance") or []
     if verbose:
         return [line for row in rows for line in _origin(f, row, room)]
-    defaults = [row for row in rows if row.get("known") != GIVEN and str(row.get("source", "")).startswith("default")]
+    software = [row for row in rows if row.get("path") == STACK]
+    defaults = [
+        row
+        for row in rows
+        if row not in software and row.get("known") != GIVEN and str(row.get("source", "")).startswith("default")
+    ]
     order = {path: place for place, path in enumerate(_MATTERS)}
     defaults.sort(key=lambda row: order.get(str(row.get("path")), len(order)))
-    shown = defaults[:_ASSUMPTIONS_SHOWN]
+    shown = [*software, *defaults[:_ASSUMPTIONS_SHOWN]]
     pieces = [Span(f"{clean(row.get('path'))} {_said(f, row)} ({clean(row.get('known'))})") for row in shown]
     lines = fold(pieces, room)
     rest = len(rows) - len(shown)

@@ -276,8 +276,10 @@ def _chunk_rules(s: _Survey) -> Broken:
 
 
 def _sharding_rules(s: _Survey) -> Broken:
-    sharding = np.asarray(s.made.sharding)
+    sharding, asked = np.asarray(s.made.sharding), s.axes["shard_ranks"][0]
     return {
+        "fewer replicas than shard_ranks": np.asarray(s.made.data * s.made.context < asked),
+        "shard_ranks without sharding": (sharding == 0) & (asked > 0),
         "full sharding with a pipeline": (sharding >= 3) & (np.asarray(s.made.pipeline) > 1),
         "copies do not divide the replicas": np.asarray((s.made.data * s.made.context) % s.made.shard_size != 0),
         "nothing to shard over": (sharding >= 2) & (np.asarray(s.made.data * s.made.context) == 1),

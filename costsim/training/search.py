@@ -36,7 +36,8 @@ class Ranking:
 
     Attributes:
         candidates: the layouts, one by one, each with the recomputation that it needs.
-        seconds: time of each for the stated batch, shape ``(n,)``; batches that were rounded are scaled to it.
+        seconds: time of each for the stated batch, shape ``(n,)``; batches that were rounded are scaled to it, and pay
+            for that (`rounding`).
         probability: of fitting, shape ``(n,)``.
         order: indices, best first: those that fit by time, then the rest by probability.
     """
@@ -163,10 +164,20 @@ def _at(column: Num, shape: tuple[int, ...], index: tuple[NDArray[np.intp], ...]
 def step_seconds(
     a: Architecture, chip: Chip, network: Network, stack: Stack, work: Workload, layouts: Layout
 ) -> NDArray[np.float64]:
-    """Seconds of a step of the stated batch with each layout; batches that were rounded are scaled to it."""
+    """Seconds of a step of the stated batch with each layout; batches that were rounded are scaled to it, and pay."""
     sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
     seconds = step(a, chip, network, stack, layouts, work).seconds
-    return np.asarray(seconds * (work.global_batch_sequences / sequences))
+    return np.asarray(seconds * (work.global_batch_sequences / sequences) * rounding(work, layouts))
+
+
+def rounding(work: Workload, layouts: Layout) -> NDArray[np.float64]:
+    """What a layout that moves the stated batch pays for it: as large a share of time or money as it moves the batch.
+
+    A larger batch makes more tokens a second and may learn no more from them; a smaller one takes more steps. So
+    a layout that keeps the batch is preferred, unless another gains more than it moves the batch. 1 where it is kept.
+    """
+    sequences = layouts.data * layouts.micro_batch * layouts.gradient_accumulation
+    return np.asarray(1.0 + np.abs(sequences / work.global_batch_sequences - 1.0))
 
 
 def rank(

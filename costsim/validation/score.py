@@ -21,8 +21,11 @@ LEVELS = {"coverage_50": ("p25", "p75"), "coverage_80": ("p10", "p90"), "coverag
 DEFAULT_MFU = 0.4
 """The constant to beat where nobody else measured the chip in that precision: what is commonly assumed."""
 
-LOST_BY, LOST_LEAST_ROWS = 0.02, 5
-"""A group of this many rows is lost if the constant's median error is smaller by more than this."""
+LOST_BY = 0.02
+"""A group is lost if the constant's median error is smaller by more than this."""
+
+FEW = 5
+"""A median of fewer rows than this says little: such a group is not counted as lost."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,19 @@ def coverage(records: Records, low: str, high: str) -> float:
     return float(np.mean(inside))
 
 
-def lost(records: Records) -> bool:
-    """Whether a group is lost to its constant MFU: at least five rows, of several models, worse by over two points."""
+def worse(records: Records) -> bool:
+    """Whether a group of at least five rows has a median error of over two points more than its constant MFU."""
     found = scores(records)
     ours, constant = found["median_abs_error"], found["constant_median_abs_error"]
-    if ours is None or constant is None or len(records) < LOST_LEAST_ROWS or len(set(records.model.tolist())) < 2:
-        return False
-    return ours > constant + LOST_BY
+    return len(records) >= FEW and ours is not None and constant is not None and ours > constant + LOST_BY
+
+
+def lost(records: Records) -> bool:
+    """Whether a group is lost to its constant MFU: it is `worse`, and of several models.
+
+    A constant that happens to suit one model says nothing of the next.
+    """
+    return worse(records) and len(set(records.model.tolist())) > 1
 
 
 def best_constant(mfu: Floats) -> float:

@@ -160,6 +160,19 @@ def test_speeds_of_rates_and_utilisations(said: dict[str, str], speed: float) ->
     assert tokens_per_second(UNPRINTED | said, 64, SEQUENCE, None) == pytest.approx(speed, rel=1e-9)
 
 
+def test_a_utilisation_without_a_printed_peak_is_of_the_catalogues() -> None:
+    """989.4 TFLOP/s in bf16 and twice that in fp8: H100 SXM data sheet, without sparsity."""
+    plain = {"step_time_s": "", "mfu_pct": "40", "recompute": "none"}
+    for precision, peak in (("bf16", 989.4e12), ("fp8", 1978.9e12)):
+        ((made,), _, _) = predict("step", [ROW | plain | {"precision": precision}], "shipped")
+        tokens = 128 * SEQUENCE
+        assert made.measured == pytest.approx(tokens * FULL / 64 / (0.4 * peak), rel=1e-3)
+        assert f"a share of the catalogue's {peak / 1e12:,.0f} TFLOP/s in {precision}" in made.notes[-1]
+    ((own,), _, _) = predict("step", [ROW | plain | {"bf16_dense_peak_tflops": "500"}], "shipped")
+    assert own.measured == pytest.approx(128 * SEQUENCE * FULL / 64 / (0.4 * 500e12), rel=1e-9)
+    assert not any("catalogue" in note for note in own.notes)
+
+
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
@@ -193,7 +206,19 @@ def test_latent_attention() -> None:
         ({"tp": "128"}, "takes 256 devices, the run has 64"),
         ({"ep": "128"}, "takes 128 devices, the run has 64"),
         ({"hardware": "Z9000"}, "unknown accelerator 'Z9000'"),
-        ({"hardware": ""}, "unknown accelerator"),
+        ({"hardware": ""}, "hardware is blank"),
+        ({"hardware": "H10O"}, "unknown accelerator 'H10O'; did you mean 'h100'?"),
+        ({"layers": "32.5"}, "layers is 32.5; expected a whole number"),
+        ({"n_kv_heads": "7"}, "n_kv_heads is 7, which does not divide n_heads, 32"),
+        ({"n_heads": "30", "n_kv_heads": "", "head_dim": ""}, "n_heads is 30, which does not divide d_model, 4096"),
+        ({"pp": "", "dp": "64"}, "the printed degrees, tp 2 x dp 64, take 128 devices, the run has 64"),
+        ({"tp": "", "pp": "", "dp": "128"}, "dp 128, take 128 devices, the run has 64"),
+        ({"precision": "bf61"}, "precision is 'bf61', which is not understood; expected bf16, fp16, fp8"),
+        ({"precision": "bf61"}, "did you mean 'bf16'?"),
+        ({"sharding": "ZeR0-1"}, "sharding is 'ZeR0-1'"),
+        ({"recompute": "ful"}, "did you mean 'full'?"),
+        ({"gated_ffn": "maybe"}, "gated_ffn is 'maybe', which is not understood; expected true, false, or blank"),
+        ({"recompute": "ful", "gated_ffn": "ture"}, "did you mean 'true'?; recompute is 'ful'"),
         ({"hardware": "V100", "precision": "fp8"}, "no peak for fp8"),
         ({"moe_top_k": "9"}, "moe_top_k is 9, more than moe_experts, 8"),
         ({"moe_dense_layers": "40"}, "moe_dense_layers is 40, more than layers, 32"),
@@ -215,6 +240,69 @@ def test_what_no_run_has_is_skipped_with_its_reason(changes: dict[str, str], rea
 )
 def test_numbers_that_are_not_finite_are_blank(changes: dict[str, str], reason: str) -> None:
     assert reason in str(ineligible(ROW | changes))
+
+
+def notes(changes: dict[str, str]) -> str:
+    """What a row that is predicted all the same says of what was taken in place of a cell."""
+    ((made,), _, _) = predict("step", [ROW | changes], "shipped")
+    return "; ".join(made.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"framework": "Megatorn"}, "framework 'Megatorn' is not known (nearest: megatron-lm): predicted as"),
+        ({"precision": "wide enough"}, "precision 'wide enough' is not known: taken for bf16"),
+        ({"sharding": "in rings"}, "sharding 'in rings' is not known"),
+        ({"recompute": "gelus"}, "recompute 'gelus' is not known"),
+        ({"tied_embeddings": "perhaps"}, "tied_embeddings 'perhaps' is not known: taken for false"),
+        ({"mla": "as in the paper"}, "mla 'as in the paper' is not known: taken for full attention"),
+        ({"date": "soon"}, "date 'soon' is not known: software taken for that of 2024.0"),
+        ({"date": "2024-13"}, "date '2024-13' is not known: software taken for that of 2024.5"),
+        ({"date": ""}, "assumed: software of 2024, as no date is printed"),
+        ({"gated_ffn": ""}, "assumed: a feed-forward without a gate"),
+        ({"dp": "4"}, "the printed degrees multiply to 16, the run has 64"),
+        ({"global_batch_tokens": "1000000"}, "a batch of 128 sequences, which is not the 1,000,000 tokens"),
+        ({"moe_top_k": "2"}, "a dense model: moe_top_k is printed, moe_experts is not"),
+    ],
+)
+def test_what_was_taken_in_place_of_a_cell_is_told(changes: dict[str, str], note: str) -> None:
+    assert note in notes(changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"framework": "custom (Megatron fork)"}, {"framework": "xformers/FairScale"}, {"framework": ""},
+        {"framework": "unknown"}, {"recompute": "partial (saved linear outputs)"}, {"recompute": "gelu only"},
+        {"recompute": "no activation checkpointing"}, {"sharding": "2D (DP x TP) ZeRO-1"}, {"sharding": "DDP"},
+        {"precision": "mixed (bf16)"}, {"precision": "BF16 mixed"}, {"precision": "bfloat16"}, {"precision": "-"},
+        {"gated_ffn": "SwiGLU"}, {"gated_ffn": "No"}, {"date": "Nov 2023"}, {"date": "2023/11"}, {"dp": "16"},
+        {"hardware": "NVIDIA H100 80GB"}, {"hardware": "v5p"}, {"hardware": "AMD Instinct MI300X"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_people_write_is_understood(changes: dict[str, str]) -> None:
+    assert "not understood" not in notes(changes)
+    assert "printed degrees" not in notes(changes)
+
+
+def test_a_framework_that_is_not_known_is_predicted_as_one_that_is_not_named() -> None:
+    ((strange,), _, _), ((blank,), _, _) = (
+        predict("step", [ROW | {"framework": said}], "shipped") for said in ("Frobnicator 3", "")
+    )
+    assert (strange.predicted, strange.quantiles) == (blank.predicted, blank.quantiles)
+    assert [(cell.column, cell.value) for cell in strange.unread] == [("framework", "Frobnicator 3")]
+    assert blank.unread == ()
+
+
+@pytest.mark.parametrize("chip", ["MI250X", "Trn1"])
+def test_halves_of_a_device_may_be_counted(chip: str) -> None:
+    """64 modules are 128 dies or cores: 2 x 64 of them is no contradiction."""
+    row = ROW | {"hardware": chip, "pp": "", "dp": "64", "precision": "bf16"}
+    ((made,), _, skipped) = predict("step", [row], "shipped")
+    assert not skipped
+    assert "printed degrees" not in str(made.notes)
 
 
 NUMBERS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ import pytest
 from documents import commands, examples, tables
 from processes import Run
 
+from costsim.evidence.predictions import predict
+from costsim.evidence.table import shipped
 from costsim.explain import declared
 from costsim.inputs import catalogue, cluster, money, serving
 from costsim.inputs.scenario import ScenarioFields, load_scenario
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.plan import plan
 from costsim.tree import flatten, lookup
+from costsim.validate import validate
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECTIONS: dict[str, tuple[str, type[pydantic.BaseModel]]] = {
@@ -148,3 +152,17 @@ def test_the_index_links_every_page() -> None:
     text = (DOCS / "README.md").read_text(encoding="utf-8")
     for page in DOCS.glob("*.md"):
         assert page.name == "README.md" or f"]({page.name})" in text
+
+
+def test_the_example_of_evidence_is_a_shipped_row_that_passes(tmp_path: Path) -> None:
+    (text,) = examples(DOCS / "validation.md", "csv")
+    header, row = csv.reader(text.splitlines())
+    published = next(each.cells for each in shipped("throughput").rows if each.id == row[0])
+    assert [published[column] for column in header] == row
+    path = tmp_path / "example.csv"
+    path.write_text(text)
+    found = validate(evidence=path)
+    assert (len(found["rows"]), found["passed"]) == (1, True)
+    needed = {"hardware", "n_devices", "layers", "d_model", "n_heads", "d_ff", "vocab", "tok_per_s_per_device"}
+    cells = dict(zip(header, row, strict=True))
+    assert {column for column in header if not predict("step", [cells | {column: ""}], "shipped")[0]} == needed

@@ -191,3 +191,35 @@ def test_a_share_of_the_layers_is_recomputed_where_it_is_given() -> None:
 def test_more_than_all_layers_are_refused() -> None:
     with pytest.raises(InputError, match="recompute_share"):
         plan(RUN, overrides=["cluster.layout.recompute_share=1.5"])
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (
+            "{shard_ranks: 7}",
+            "shard_ranks: 7 ranks do not divide the 384 that there are to shard over; one of 1, 2, 3, 4",
+        ),
+        ("{shard_ranks: 32, tensor: 8, pipeline: 2}", "shard_ranks: 32 ranks do not divide the 24 that there are"),
+        (
+            "{shard_ranks: 32, sharding: none}",
+            "shard_ranks: means nothing: nothing is sharded; with sharding: optimizer",
+        ),
+        (
+            "{recompute_share: 0.5}",
+            "recompute_share: means nothing: it says of which layers, but not what; with recompute",
+        ),
+        ("{recompute_share: 0.5, recompute: none}", "recompute_share: means nothing: no layer is recomputed"),
+    ],
+)
+def test_keys_that_go_with_nothing_are_refused(layout: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        plan(RUN, overrides=[f"cluster.layout={layout}"])
+    assert f"cluster.layout.{message}" in str(caught.value)
+
+
+def test_a_layout_as_a_plan_prints_it_is_accepted() -> None:
+    """Plans print what is not used too: a share of no recomputation, shards over all ranks."""
+    printed = {"recompute": "none", "recompute_share": 1.0, "shard_ranks": 0, "sharding": "none"}
+    made = plan("gpt2-124m", draws=0, overrides=[f"cluster.layout={json.dumps(printed)}"]).to_dict()
+    assert printed.items() <= made["layout"].items()

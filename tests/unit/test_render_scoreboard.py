@@ -14,6 +14,7 @@ from documents import tables
 from fake_predictor import predict
 from processes import Run
 
+from costsim.evidence.predicted import Omitted
 from costsim.render import formats
 from costsim.render.scoreboard import to_csv
 from costsim.render.text import Screen, width
@@ -25,6 +26,36 @@ HEADER = "id,source_group,hardware,precision,n_devices,layers,d_model,tp,step_ti
 @pytest.fixture
 def faked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "costsim.evidence.predictions", SimpleNamespace(predict=predict))
+
+
+def test_a_group_of_one_model_that_a_constant_beats_is_marked_and_not_counted():
+    def worse(what, rows, regime):
+        found, *rest = predict(what, rows, regime)
+        slow = [row for row in found if row.row["source_group"] == "vtrain-single"]
+        return [replace(row, predicted=row.measured * 2, row={**row.row, "model": "one"}) for row in slow], *(
+            [], [*rest[0], *rest[1], *(Omitted(row.row["id"], "aside") for row in found if row not in slow)],
+        )  # fmt: skip
+
+    found = validate("step", predictor=worse)
+    assert [(group["lost"], group["worse_in_one_model"]) for group in found["groups"]] == [(False, True)]
+    assert next(bar for bar in found["bars"] if bar["measure"] == "groups_lost")["value"] == 0
+    narrow = formats.validation_text(found, "table", Screen(80)).splitlines()
+    assert next(line for line in narrow if line.startswith("vtrain-single")).endswith("  one model")
+    assert any(line.startswith("one model: the constant is better") for line in narrow)
+    assert "| one model: not counted |" in formats.validation_text(found, "markdown", Screen())
+
+
+def test_scores_of_few_rows_are_marked():
+    lines = formats.validation_text(validate("step", predictor=predict), "table", Screen(80)).splitlines()
+    few = [line for line in lines if line.endswith("few rows")]
+    assert any(line.startswith("bigscience-bloom") for line in few)
+    assert not any(line.startswith(("llm-foundry", "all")) for line in few)
+
+
+def test_the_first_line_says_which_constants_were_used():
+    for what, regime in (("step", "known stack"), ("memory", "as shipped")):
+        text = formats.validation_text(validate(what, predictor=predict), "table", Screen(120))
+        assert f", {regime}: " in text.splitlines()[0]
 
 
 @pytest.mark.parametrize("what", ["step", "memory", "hours"])
@@ -60,7 +91,7 @@ def test_lost_groups_and_where_they_are_lost_are_shown():
 
     lines = formats.validation_text(validate("step", predictor=worse), "table", Screen(80)).splitlines()
     assert next(line for line in lines if line.startswith("vtrain-single")).endswith("  lost")
-    assert next(line for line in lines if line.startswith("vtrain-multi")).endswith("  lost if new")
+    assert next(line for line in lines if line.startswith("vtrain-multi")).endswith("  lost new")
 
 
 def test_csv_has_a_row_a_result():
@@ -101,6 +132,14 @@ def test_the_exit_code_tells_whether_the_bars_are_met(inside: Run):
     assert done.returncode == 1
     assert "missed" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.usefixtures("faked")
+def test_evidence_without_a_row_that_can_be_predicted_is_bad_input(inside: Run):
+    done = inside("validate", "--evidence", "-", stdin=f"{HEADER}\na,mine,H100,bf16,8,,4,1,1.5,m\n")
+    assert done.returncode == 2
+    assert "0 of 1 published results" in done.stdout
+    assert done.stderr.splitlines() == ["<stdin>: no row can be predicted", "<stdin>: 1 row: no shape"]
 
 
 @pytest.mark.usefixtures("faked")

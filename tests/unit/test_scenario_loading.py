@@ -511,6 +511,27 @@ def test_a_batch_of_tokens_is_rounded_with_a_note() -> None:
     assert not any("rounded" in note for note in exact["notes"])
 
 
+def test_a_batch_of_tokens_that_becomes_another_is_warned_of() -> None:
+    """2M tokens, 244 sequences of 8,192, on 1,152 ranks: 288 replicas take one each, 18 % more."""
+    changes = {
+        "training": {"tokens": 1e12, "sequence_length": 8192, "global_batch_tokens": 2e6, "precision": "bf16"},
+        "cluster": {
+            "accelerator": "gb200-nvl72", "accelerators": 1152,
+            "layout": {"tensor": 4, "pipeline": 1, "context": 1, "micro_batch": 1},
+        },
+    }  # fmt: skip
+    mapping = {"name": "moved", "model": "llama-3.1-70b", **changes}
+    made = plan(mapping, draws=0).to_dict()
+    assert made["step"]["tokens"] == 288 * 8192
+    [warning] = [each for each in made["warnings"] if each["path"] == "step.tokens"]
+    assert "2,000,000 tokens becomes one of 2,359,296 (+18%)" in warning["message"]
+    assert not any("rounded" in note for note in made["notes"])
+    kept = plan(mapping, draws=0, overrides=["training.global_batch_tokens=2359296"]).to_dict()
+    assert not any(each["path"] == "step.tokens" for each in kept["warnings"])
+    sequences = ["training.global_batch_tokens=null", "training.global_batch_sequences=288"]
+    assert plan(mapping, draws=0, overrides=sequences).to_dict()["step"] == kept["step"]
+
+
 def test_no_draws_is_a_choice() -> None:
     assert load_scenario(changed(SMALL, {"uncertainty": {"draws": 0}})).fields.uncertainty.draws == 0
     assert load_scenario(changed(SMALL, {"uncertainty": ...})).fields.uncertainty.draws == 10_000

@@ -284,3 +284,26 @@ def test_no_legal_layout_is_an_empty_ranking(fixed):
     ranking = search.rank(LLAMA_8B, CHIP, NETWORK, STACK, WORK, found)
     assert len(found) == len(ranking.candidates) == len(ranking.order) == 0
     assert found.refused
+
+
+def test_a_layout_that_moves_the_batch_pays_for_it():
+    """A batch of 100 sequences on 24 ranks: 24 x 4 = 96 is 4 % off, 3 x 33 = 99 is 1 % off."""
+    work = Workload(4096.0, 100.0)
+    space = replace(MEGATRON, fixed={"tensor": 1.0, "pipeline": 1.0, "micro_batch": 1.0, "recompute": 0.0})
+    found = enumeration.enumerate_layouts(LLAMA_8B, 24, 8.0, 4096.0, 100.0, space, exact_batch=False)
+    wide = found.layouts.at(int(np.flatnonzero(np.asarray(found.layouts.context) == 1)[0]))
+    assert (wide.data, wide.gradient_accumulation) == (24, 4)
+    seconds = float(step(LLAMA_8B, CHIP, NETWORK, STACK, wide, work).seconds)
+    priced = search.step_seconds(LLAMA_8B, CHIP, NETWORK, STACK, work, wide)
+    assert float(priced) == pytest.approx(seconds * 100 / 96 * 1.04, rel=1e-12)
+    assert float(search.rounding(work, replace(wide, data=3.0, gradient_accumulation=33.0))) == pytest.approx(1.01)
+    assert float(search.rounding(work, replace(wide, data=20.0, gradient_accumulation=5.0))) == 1.0
+
+
+def test_states_are_sharded_over_no_more_ranks_than_there_are():
+    found = candidates(LLAMA_8B, 64, replace(MEGATRON, sharding=[0, 1], fixed={"shard_ranks": 16.0}))
+    assert len(found)
+    assert np.all(found.layouts.data * found.layouts.context % 16 == 0)
+    assert set(found.layouts.sharding) == {1.0}
+    assert found.refused["fewer replicas than shard_ranks"] > 0
+    assert found.refused["shard_ranks without sharding"] > 0

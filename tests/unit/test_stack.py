@@ -10,7 +10,9 @@ import pytest
 
 from costsim.errors import InputError
 from costsim.inputs import catalogue
+from costsim.inputs.accelerator import load_accelerator
 from costsim.inputs.stack import default_stack, load_stack
+from costsim.plan import plan
 from costsim.training.device import Stack
 
 NAMES = catalogue.names("stacks")
@@ -128,3 +130,39 @@ def test_the_search_space_has_the_stacks_limits_and_the_given_keys() -> None:
     assert space.sharding == [0, 1, 3]
     assert space.fixed == {"micro_batch": 4.0}
     assert load_stack("megatron-core").stack.space({}).pipeline
+
+
+@pytest.mark.parametrize("name", catalogue.names("hardware"))
+def test_every_chip_has_a_default_stack_that_runs_on_it(name: str) -> None:
+    chip = load_accelerator(name)[0]
+    for accelerators in (1, 10_000):
+        stack = load_stack(default_stack(chip.kind, chip.vendor, accelerators, chip.accelerators_per_node)).stack
+        assert stack.runs(chip.kind, chip.vendor)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "stack", "message"),
+    [
+        (
+            "llama-3.1-8b",
+            "maxtext",
+            "cluster.stack: maxtext does not run on NVIDIA H100 SXM 80 GB, a gpu of NVIDIA; it is",
+        ),
+        ("llama-3.1-8b", "maxtext", "it is for tpu; there is megatron-core, pax, xla-gpu"),
+        ("llama-3.1-8b", "{extends: neuron, matmul: 0.7}", "custom does not run on NVIDIA H100 SXM 80 GB"),
+        ("palm-540b", "torchtitan", "it is for gpu and huawei; there is maxtext"),
+        ("olmo-7b-lumi", "nemo", "there is rocm, "),
+        ("llama-3.1-8b", "{extends: torchtitan, matmul: 9}", "cluster.stack.matmul: 9 times the 77% of the peak that"),
+    ],
+)
+def test_a_stack_for_other_chips_or_faster_than_the_peak_is_refused(scenario: str, stack: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        plan(scenario, draws=0, overrides=[f"cluster.stack={stack}"])
+    assert message in str(caught.value)
+
+
+def test_a_stack_of_ones_own_runs_where_it_says() -> None:
+    own = "{extends: maxtext, runs_on: [], matmul: 1.2}"
+    assert plan("llama-3.1-8b", draws=0, overrides=[f"cluster.stack={own}"]).scenario.stack.stack.matmul == 1.2
+    with pytest.raises(InputError, match="did you mean 'tpu'"):
+        plan("llama-3.1-8b", draws=0, overrides=["cluster.stack={extends: maxtext, runs_on: [tup]}"])

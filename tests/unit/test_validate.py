@@ -16,8 +16,10 @@ from costsim.evidence.bars import Bar, bars
 from costsim.evidence.board import elsewhere, groups, judged, subsets
 from costsim.evidence.predicted import Omitted, Predicted
 from costsim.evidence.table import shipped
+from costsim.evidence.understood import Unread
 from costsim.render import formats
 from costsim.render.text import Screen
+from costsim.validate import unusable
 
 SCORES = {
     "n", "median_abs_error", "p90_abs_error", "mean_abs_error", "bias", "coverage_50", "coverage_80", "coverage_90",
@@ -225,11 +227,40 @@ def test_the_kind_is_told_by_the_table(tmp_path):
     assert found["groups"][0]["source_group"] == "ungrouped"
 
 
-def test_a_file_whose_rows_are_all_left_out_is_told_and_passes(tmp_path):
-    found = validate(evidence=evidence(tmp_path, "a,mine,H100,bf16,8,2,4,1,"), predictor=predict)
+def test_a_file_whose_rows_are_all_left_out_is_told_and_does_not_pass(tmp_path):
+    path = evidence(tmp_path, "a,mine,H100,bf16,8,2,4,1,", "b,mine,H100,bf16,8,2,4,1,", "c,mine,H100,bf16,8,,4,1,2")
+    found = validate(evidence=path, predictor=predict)
     assert found["pooled"] == {**dict.fromkeys(SCORES), "n": 0}
-    assert found["passed"] is True
-    assert "0 of 1 published results" in formats.validation_text(found, "table", Screen())
+    assert found["passed"] is False
+    assert "0 of 3 published results" in formats.validation_text(found, "table", Screen())
+    told = str(unusable(found)).splitlines()
+    assert told == [
+        f"{path}: no row can be predicted", f"{path}: 2 rows: no measured value", f"{path}: 1 row: no shape",
+    ]  # fmt: skip
+
+
+def test_a_file_of_which_a_row_is_predicted_is_usable(tmp_path):
+    path = evidence(tmp_path, "a,mine,H100,bf16,8,2,4,1,1.5", "b,mine,H100,bf16,8,,4,1,2")
+    assert unusable(validate(evidence=path, predictor=predict)) is None
+    assert unusable(validate(evidence=path, row="b", predictor=predict)) is None  # one row is told in full
+
+
+def test_words_that_are_not_understood_are_counted(tmp_path):
+    def puzzled(what, rows, regime):
+        found, *rest = predict(what, rows, regime)
+        strange = [Unread("framework", name, "none") for name in ("Foo", "Foo", "Bar")]
+        return [replace(one, unread=(cell,)) for one, cell in zip(found, strange, strict=False)], *rest
+
+    lines = [f"{name},mine,H100,bf16,8,2,4,1,1.5" for name in "abc"]
+    found = validate(evidence=evidence(tmp_path, *lines), predictor=lambda *asked: shipped_apart(puzzled, *asked))
+    assert found["notes"][-1] == (
+        "3 rows whose framework is not known: predicted as if none were named: 'Bar' (1), 'Foo' (2)"
+    )
+
+
+def shipped_apart(puzzled, what, rows, regime):
+    """Only the file's rows puzzle; the shipped ones, of which the constant is chosen, do not."""
+    return (puzzled if len(rows) == 3 else predict)(what, rows, regime)
 
 
 # --- one row ----------------------------------------------------------------------------------------------------------

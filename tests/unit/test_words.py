@@ -98,6 +98,12 @@ def test_ranks_of_a_shard(said: str, ranks: float | None) -> None:
         ("recipe default (not listed)", None),
         ("not stated", None),
         ("partial/full (HFU>MFU)", None),
+        ("no activation checkpointing", "none"),
+        ("activation checkpointing", "full"),
+        ("without", "none"),
+        ("0", "none"),
+        ("0.5", None),
+        ("gelu only", None),
     ],
 )
 def test_recomputation(said: str, recompute: str | None) -> None:
@@ -125,6 +131,11 @@ def test_projections_are_kept_where_they_are_offloaded() -> None:
         ("fp32", ("fp32",)),
         ("", ("bf16",)),
         ("mixed", ("fp16",)),
+        ("mixed (bf16)", ("bf16",)),
+        ("bfloat16", ("bf16",)),
+        ("float16", ("fp16",)),
+        ("e4m3 hybrid", ("fp8",)),
+        ("nobody knows", ("bf16",)),
     ],
 )
 def test_precisions(said: str, precisions: tuple[str, ...]) -> None:
@@ -189,6 +200,13 @@ def test_stacks_that_the_chip_tells() -> None:
         ({"date": "2023-12-31"}, 2023 + 11.5 / 12),
         ({"release_date": "2021"}, 2021.5),
         ({"date": "soon"}, words.UNDATED),
+        ({"date": "2023/11"}, 2023 + 10.5 / 12),
+        ({"date": "20231105"}, 2023 + 10.5 / 12),
+        ({"date": "Nov 2023"}, 2023.5),
+        ({"date": "2023-2024"}, 2024 + words.LATE),
+        ({"date": "2023-11 to 2025-06"}, 2023 + 10.5 / 12),
+        ({"date": "2024-13"}, 2024.5),  # no such month
+        ({"date": "1999"}, words.UNDATED),
         ({}, words.UNDATED),
     ],
 )
@@ -212,6 +230,14 @@ def test_number(cell: str, found: float | None) -> None:
 )
 def test_slices(said: str, count: float | None) -> None:
     assert words.slices({"sharding": said}) == count
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("TRUE", True), ("yes", True), ("SwiGLU", True), ("0", False), ("gelu", False), ("", None), ("maybe", None)],
+)
+def test_flags(said: str, meant: bool | None) -> None:
+    assert words.flag({"gated_ffn": said}, "gated_ffn") is meant
 
 
 READERS = (
