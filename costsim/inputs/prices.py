@@ -18,6 +18,8 @@ from costsim.uncertainty.ranges import Range
 
 COMPARABLE_DAYS = 90
 """Prices of several providers are compared if they are at most this much older than the newest."""
+MARKET = "market"
+"""The provider of an index or a survey, which is no single quotation."""
 STALE_DAYS = 180
 """A price that is older than this, on the day that it is wanted for, is stale."""
 
@@ -97,6 +99,8 @@ def rent_quote(accelerator: Accelerator, term: str, as_of: datetime.date, provid
     if term not in get_args(Term) or not rows:
         raise InputError(_no_rent(accelerator, term, provider))
     row, offer = _choose(accelerator, rows, as_of, _hourly)
+    if not provider and not offer["note"] and row.provider.casefold() not in ("", MARKET):
+        offer["note"] = f"one quotation, {row.provider}'s of {row.date}: others may ask more or less"
     assert row.usd_per_hour is not None
     assert row.term is not None
     return Quote(usd_per_hour=row.usd_per_hour, term=row.term, **offer)

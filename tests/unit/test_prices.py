@@ -55,6 +55,15 @@ def test_of_several_providers_the_one_in_the_middle_is_taken_and_said() -> None:
     assert book.prices[quote.index].usd_per_hour == 5.0
 
 
+def test_one_quotation_is_said_to_be_one() -> None:
+    """As the H200 in the summer of 2025: AWS alone, two years of it; an index of many is no single quotation."""
+    book = chip(rent("2025-03-17", "aws", 10.6), rent("2025-10-01", "nebius", 3.5))
+    said = "one quotation, aws's of 2025-03-17: others may ask more or less"
+    assert rent_quote(book, "on-demand", date(2025, 6, 1)).note == said
+    assert rent_quote(book, "on-demand", date(2025, 6, 1), provider="aws").note == ""
+    assert rent_quote(chip(rent("2025-03-17", "market", 2.0)), "on-demand", date(2025, 6, 1)).note == ""
+
+
 def test_of_two_providers_the_cheaper_is_the_middle() -> None:
     book = chip(rent("2025-06-01", "a", 9.0), rent("2025-06-01", "b", 2.0))
     assert rent_quote(book, "on-demand", date(2025, 6, 15)).provider == "b"
