@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from costsim.economics import cohort
-from costsim.economics.clocks import clocks_obstacle
+from costsim.economics.clocks import MANAGEMENT_VIEW, clocks_obstacle
 from costsim.economics.cost import PROGRAMME_EXTRAS, not_included
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
 from costsim.inputs.build import serving_rate
 from costsim.inputs.case import Case
+from costsim.inputs.field_units import unit_of_input
 from costsim.inputs.scenario import Scenario
 from costsim.inputs.yaml_source import Fact, read, split_sourced
 from costsim.layouts import Advice
@@ -25,7 +26,7 @@ from costsim.scaling.loss import formula_inputs, loss_notes, loss_text
 from costsim.training.architecture import parameters
 from costsim.training.device import Stack
 from costsim.training.goodput import failure_warnings
-from costsim.uncertainty.draws import middle
+from costsim.uncertainty.draws import middle, ranges
 from costsim.uncertainty.ranges import Range
 
 _LAW_ARGUMENTS = {
@@ -66,6 +67,18 @@ def texts(scenario: Scenario, case: Case) -> dict[str, str | bool]:
     return found
 
 
+_DEMAND_LEVEL = ("peak", "users", "tokens_per_user_per_day")
+_PRICE_LEVEL = ("input", "output", "market_at_launch", "market_decline")
+
+
+def is_scenario(scenario: Scenario) -> bool:
+    """Whether payback rests on a point of demand or of price, or on no draws: a scenario, then, and no forecast."""
+    fields = scenario.fields
+    demand = any(isinstance(getattr(fields.demand, name), Range) for name in _DEMAND_LEVEL)
+    price = any(ranges(getattr(fields.price, name)) for name in _PRICE_LEVEL)
+    return not (demand and price and fields.uncertainty.draws)
+
+
 # --- notes and warnings -----------------------------------------------------------------------------------------------
 
 
@@ -80,7 +93,7 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
         mixture_of_experts=case.training.architecture.experts is not None,
     )
     found += scenario.model.notes
-    found += _market_notes(case, values)
+    found += _market_notes(scenario, case, values)
     found += _price_notes(scenario)
     found += _assumed(scenario, values)
     return found
@@ -144,18 +157,21 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
 
 
-def _market_notes(case: Case, values: Values) -> Iterator[str]:
-    """That the market, not the list, sets the prices, and what follows from it."""
+def _market_notes(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
+    """How firm payback is, that the market and not the list sets the prices, and what this view is not."""
     price = case.market.price if case.market is not None else None
     received = values.get("payback.usd_per_million_output_tokens")
-    if price is None or price.market_at_launch is None or received is None:
+    if price is None or received is None:
         return
-    listed = price.output.usd if isinstance(price.output, cohort.Steps) else (price.output,)
-    if float(received) < min(map(middle, listed)) * (1 - 1e-9):
+    if is_scenario(scenario):
         yield (
-            "payback: the market's price falls below the list: all prices are then lowered in the same proportion,"
-            " input too, so that a higher list price of output alone earns less"
+            "payback: a scenario, no forecast: demand and price need ranges, and draws, for a probability that means"
+            " something"
         )
+    listed = price.output.usd if isinstance(price.output, cohort.Steps) else (price.output,)
+    if price.market_at_launch is not None and float(received) < min(map(middle, listed)) * (1 - 1e-9):
+        yield "payback: the market's price falls below the list, and ours follows it"
+    yield MANAGEMENT_VIEW
 
 
 def _price_notes(scenario: Scenario) -> Iterator[str]:
@@ -194,9 +210,24 @@ def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
         found.append(("step.mfu", f"the MFU that is given is above the {reached:.0%} that large products alone reach"))
     if case.training.goodput is None and "run.checkpoint_interval_seconds" in values:
         found += failure_warnings(values["run.overhead"], values["run.checkpoint_interval_seconds"])
+    found += _rate_warnings(case)
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
     return found
+
+
+def _rate_warnings(case: Case) -> Iterator[tuple[str, str]]:
+    """Yearly rates that nobody pays: a percentage was probably written as a number."""
+    rates: dict[str, Any] = {}
+    if case.cost is not None and case.cost.own is not None:
+        rates |= {"cost.own.capital_cost": case.cost.own.capital_cost, "cost.own.operation": case.cost.own.operation}
+    if case.market is not None:
+        debt = case.market.funding.debt
+        rates |= {"finance.discount_rate": case.market.discount_rate}
+        rates |= {"finance.debt.rate": debt.rate} if debt is not None else {}
+    for path, rate in rates.items():
+        if middle(rate) > 1:
+            yield path, f"{middle(rate):.0%} a year: if {middle(rate):g} % is meant, write {middle(rate):g}%"
 
 
 # --- origins ----------------------------------------------------------------------------------------------------------
@@ -210,7 +241,7 @@ def provenance(scenario: Scenario, case: Case) -> list[dict[str, Any]]:
 
 
 def _row(path: str, value: Any, source: str, known: str) -> dict[str, Any]:
-    return {"path": path, "value": _centre(value), "source": source, "known": known}
+    return {"path": path, "value": _centre(value), "unit": unit_of_input(path), "source": source, "known": known}
 
 
 def _said(scenario: Scenario) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from costsim.errors import InputError
 from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.case import Case, MarketTerms, PhaseTerms, Replica, TrainingTerms
+from costsim.inputs.money import TERM_YEARS
+from costsim.inputs.prices import rent_quote, rent_terms
 from costsim.inputs.scenario import Scenario
 from costsim.scaling.laws import Law, counted_parameters, with_drawn_constants, with_drawn_level
 from costsim.training.architecture import (
@@ -30,8 +33,8 @@ from costsim.training.architecture import (
 )
 from costsim.training.goodput import FailureTerms
 from costsim.training.shape import Architecture
-from costsim.uncertainty.draws import at_centre, draw, stream
-from costsim.uncertainty.ranges import Num
+from costsim.uncertainty.draws import at_centre, draw, placed, ranges, stream
+from costsim.uncertainty.ranges import Num, Range
 
 SECONDS_PER_DAY = 86400.0
 DAYS_PER_MONTH = 365.25 / 12
@@ -73,6 +76,11 @@ class Drawn:
         return cls._of(scenario, draw(scenario.fields, seed, n), law, draw(_outside(scenario), seed, n))
 
     @classmethod
+    def at(cls, scenario: Scenario, values: Mapping[str, Num]) -> Drawn:
+        """Ranges at values that are given by path, the others and the law at their centre."""
+        return cls._of(scenario, placed(scenario.fields, values), scenario.law.law, placed(_outside(scenario), values))
+
+    @classmethod
     def _of(cls, scenario: Scenario, fields: Any, law: Law, outside: dict[str, Any]) -> Drawn:
         shared = scenario.prices.serving_rent is scenario.prices.rent
         return cls(
@@ -101,6 +109,14 @@ def _outside(scenario: Scenario) -> dict[str, Any]:
         "cost.site.pue": scenario.site.pue,
         **{path: None if price is None else price.value for path, price in chosen.items()},
     }
+
+
+def uncertain(scenario: Scenario) -> dict[str, Range]:
+    """Every range that a plan's cost, time and payback may depend on, by the path of its input; the law's are not."""
+    outside = {path: value for path, value in _outside(scenario).items() if isinstance(value, Range)}
+    if scenario.prices.serving_rent is scenario.prices.rent:
+        outside.pop(SERVING_RENT, None)
+    return ranges(scenario.fields) | outside
 
 
 def _drawn_law(scenario: Scenario, seed: int, n: int) -> Law:
@@ -214,8 +230,16 @@ def _cost(scenario: Scenario, drawn: Drawn) -> CostTerms:
         own=_own(scenario, drawn),
         electricity=drawn.electricity,
         research_multiplier=cost.research_multiplier,
+        on_demand=_on_demand(scenario),
         **{name: _amount(getattr(cost, name)) for name in PROGRAMME_EXTRAS},
     )
+
+
+def _on_demand(scenario: Scenario) -> float | None:
+    """Rent of an hour without a commitment, beside which a term is held; None where the book has none."""
+    if scenario.fields.cost.rent.term not in TERM_YEARS or "on-demand" not in rent_terms(scenario.accelerator):
+        return None
+    return rent_quote(scenario.accelerator, "on-demand", scenario.start).usd_per_hour
 
 
 def _amount(line: Any) -> Amount | None:
@@ -346,6 +370,7 @@ def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:
         discount_rate=finance.discount_rate,
         funding=_funding(finance),
         fixed_usd_per_month=finance.fixed_costs,
+        cost_decline=fields.serving.cost_decline if fields.serving is not None else 0.0,
     )
 
 
@@ -359,7 +384,9 @@ def _demand(demand: Any) -> cohort.DemandTerms:
         curve = cohort.LogisticRamp(ramp.midpoint, ramp.width)
     else:
         curve = cohort.BassRamp(ramp.p, ramp.q)
-    return cohort.DemandTerms(peak, curve, demand.launch_delay, demand.life, demand.paid_share)
+    follows = demand.successor
+    successor = cohort.Successor(follows.after, follows.half_life) if follows is not None else None
+    return cohort.DemandTerms(peak, curve, demand.launch_delay, demand.life, demand.paid_share, successor)
 
 
 def _price(price: Any, scenario: Scenario) -> cohort.PriceTerms:
@@ -375,6 +402,7 @@ def _price(price: Any, scenario: Scenario) -> cohort.PriceTerms:
         cached_input=price.cached_input,
         batch=price.batch,
         market_at_launch=price.market_at_launch,
+        market_input=price.market_input,
         market_decline=price.market_decline,
     )
 

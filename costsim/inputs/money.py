@@ -206,7 +206,8 @@ class Cost(Strict):
         staff: people.
         data: licences, collection, annotation.
         storage: of data and checkpoints.
-        network: to the outside.
+        network: links to the outside.
+        egress: data carried out of a cloud.
         contingency: for what is not foreseen.
     """
 
@@ -221,6 +222,7 @@ class Cost(Strict):
     data: Line | None = None
     storage: Line | None = None
     network: Line | None = None
+    egress: Line | None = None
     contingency: Line | None = None
 
 
@@ -243,6 +245,18 @@ class Bass(Strict):
     q: PositiveNumberRange
 
 
+class SuccessorFields(Strict):
+    """A better model takes demand away; ``demand.successor``.
+
+    Attributes:
+        after: launch.
+        half_life: in which demand then halves.
+    """
+
+    after: MonthsRange
+    half_life: SpanInMonths
+
+
 class Demand(Strict):
     """Tokens that are asked for; ``demand``.
 
@@ -252,8 +266,9 @@ class Demand(Strict):
         users: at full demand, instead of ``peak``.
         tokens_per_user_per_day: input and output.
         ramp: how demand grows to its peak.
-        life: from launch until the model is obsolete.
+        life: from launch until the service ends.
         paid_share: of tokens that are paid for.
+        successor: what takes demand away before that.
     """
 
     launch_delay: MonthsRange
@@ -263,6 +278,7 @@ class Demand(Strict):
     ramp: Annotated[Logistic | Bass, pydantic.Field(discriminator="kind")]
     life: SpanInMonths
     paid_share: FractionRange
+    successor: SuccessorFields | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_peak(self) -> Demand:
@@ -301,7 +317,8 @@ class Price(Strict):
         cached_input: of the input price.
         batch: of the list price.
         market_at_launch: output tokens of equal capability elsewhere: caps ours.
-        market_decline: factor by which that falls in a year.
+        market_input: uncached input elsewhere, of the output price elsewhere: caps ours.
+        market_decline: factor by which both fall in a year.
     """
 
     input: ListPrice
@@ -309,6 +326,7 @@ class Price(Strict):
     cached_input: FractionRange
     batch: FractionRange
     market_at_launch: MtokPrice | None = None
+    market_input: PositiveFractionRange
     market_decline: GrowthPerYearRange
 
     @pydantic.model_validator(mode="after")

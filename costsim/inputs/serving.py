@@ -74,6 +74,7 @@ class SoftwareFactors(Strict):
     other: PositiveNumberRange
 
 
+Decline: TypeAlias = Annotated[float | Range, Kind(units.RATE, lower=-1, upper=0.9, ranges=True)]
 VendorFactor: TypeAlias = Annotated[
     PositiveNumberRange | SoftwareFactors, ByShape("a factor, or one for each of nvidia and other")
 ]
@@ -94,6 +95,7 @@ class Serving(Strict):
         batch_share: of tokens sold at the batch discount.
         occupancy: share of paid hours in which replicas are busy.
         usd_per_accelerator_hour: price; default that of the price book.
+        cost_decline: yearly fall of that price, and so of the cost of a token; negative where it rises.
         measured_tokens_per_second: output tokens per accelerator, instead of the roofline's.
         attention_data_parallel: groups that each hold other requests' KV cache.
         software_factor: planned speed of the engine over the fitted roofline's, or one for each vendor.
@@ -112,6 +114,7 @@ class Serving(Strict):
     batch_share: FractionRange
     occupancy: PositiveFractionRange
     usd_per_accelerator_hour: Rent = None
+    cost_decline: Decline
     measured_tokens_per_second: TokenRate | None = None
     attention_data_parallel: Count
     software_factor: VendorFactor
