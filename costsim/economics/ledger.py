@@ -13,7 +13,7 @@ import numpy as np
 
 from costsim.economics.bases import RunUse, committed_hours
 from costsim.economics.calendar import DAYS_PER_MONTH, PER_MILLION
-from costsim.economics.cohort import spread
+from costsim.economics.cohort import MAX_MONTHS, spread
 from costsim.quantities import declare
 
 if TYPE_CHECKING:
@@ -112,9 +112,7 @@ def serving_hours(service: ServiceUse) -> dict[str, Num]:
     "cost.hours.fleet_accelerator_hours",
     label="fleet",
     unit="accelerator-hours",
-    formula="{cost.hours.final_run_accelerator_hours} + {cost.hours.research_accelerator_hours} + "
-    "{cost.hours.idle_accelerator_hours} + {cost.hours.serving_accelerator_hours} + "
-    "{cost.hours.serving_idle_accelerator_hours}",
+    formula="the sum of the other lines of cost.hours: run, research, serving and idle",
     source="every hour is charged once",
 )
 def hours_section(use: RunUse, terms: CostTerms, service: ServiceUse | None) -> dict[str, Num]:
@@ -150,7 +148,8 @@ _IDLE_AND_POWER = ("idle", "energy")
 def monthly_cash(values: Mapping[str, Num], research_multiplier: float) -> list[dict[str, float]]:
     """Cash out of a point plan by month, from the start to the end of the run; between run and launch nothing goes out.
 
-    Idle hours and electricity are lines of their own, those of research included.
+    Idle hours and electricity are lines of their own, those of research included. A run of more than fifty years has no
+    months.
 
     Args:
         values: figures of ``cost`` and ``run``.
@@ -158,6 +157,8 @@ def monthly_cash(values: Mapping[str, Num], research_multiplier: float) -> list[
     """
     lines = programme_by_line(values, research_multiplier)
     run_months = float(values["run.wall_clock_days"]) / DAYS_PER_MONTH
+    if run_months > MAX_MONTHS:
+        return []
     shares = spread(run_months, max(1, int(np.ceil(run_months - 1e-9))))
     rows = []
     for index, share in enumerate(shares):

@@ -48,7 +48,7 @@ DRIVERS = (
         "peak_tokens_per_day",
         "demand at its peak",
         "tokens/day",
-        "{demand.peak} * 86400",
+        "{demand.peak} a day; or {demand.users} times {demand.tokens_per_user_per_day}",
         "least over the months of (programme and fixed costs) / (revenue less serving cost), all cumulative, times "
         "{payback.needed.peak_tokens_per_day.planned}",
     ),

@@ -120,7 +120,9 @@ def _would_need(f: Figures) -> list[str]:
         pieces.append(f"{numbers.number(demand / planned, 'ratio')} times the demand")
     if price is not None:
         pieces.append(f"a mean {f.number(f'payback.needed.{_PRICE}.needed')} of output")
-    return [f"would need {' or '.join(pieces)}"] if pieces else ["no demand and no price would do"]
+    if not pieces:
+        return ["no demand and no price would do"]
+    return [f"{'or' if index else 'would need'} {piece}" for index, piece in enumerate(pieces)]
 
 
 def note_on(f: Figures, section: str) -> str:

@@ -41,6 +41,7 @@ SECTIONS: dict[str, tuple[str, type[pydantic.BaseModel]]] = {
     "`demand`": ("demand", money.Demand),
     "`demand.ramp`, `kind: logistic`": ("demand.ramp", money.Logistic),
     "`demand.ramp`, `kind: bass`": ("", money.Bass),
+    "`demand.successor`": ("", money.SuccessorFields),
     "`price`": ("price", money.Price),
     "`finance`": ("finance", money.Finance),
     "`finance.debt`": ("", money.Debt),
@@ -125,7 +126,7 @@ SAMPLED = ("llama-3.1-405b", "deepseek-v3", "gpt3-175b", "palm-540b", "olmo-7b-l
 def test_every_figure_of_a_plan_is_documented_with_its_unit(name: str) -> None:
     made = plan(name, draws=2).to_dict()
     known = documented()
-    skipped = ("scenario", "intervals", "provenance", "explain", "notes", "warnings", "schema", "layout.phases[")
+    skipped = ("scenario", "intervals", "provenance", "explain", "sensitivity", "notes", "warnings", "schema", "layout.phases[")
     for path, value in flatten(made):
         place = re.sub(r"\.[0-9]+(?=\.|$)", "[]", path)
         if place.startswith(skipped) or "." not in place:  # a section that is null
@@ -139,7 +140,7 @@ def test_every_figure_of_a_plan_is_documented_with_its_unit(name: str) -> None:
 def test_every_documented_figure_exists_or_is_declared() -> None:
     plans = [plan(name, draws=2).to_dict() for name in SAMPLED]
     seen = {re.sub(r"\.[0-9]+(?=\.|$)", "[]", path) for made in plans for path, _ in flatten(made)}
-    apart = ("layout_advice.", "cost.programme_items.", "serving.", "clocks.")
+    apart = ("layout_advice.", "cost.programme_items.", "cost.monthly[].", "serving.", "clocks.", "sensitivity.")
     missing = [path for path in documented() if path not in seen and not path.startswith(apart)]
     assert not missing
 
