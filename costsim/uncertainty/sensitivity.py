@@ -107,21 +107,23 @@ def indices(model: Model, inputs: Mapping[str, Uncertain], points: int, seed: in
     import numpy as np
     from scipy import stats
 
-    names: list[str] = []
+    names: dict[str, bool] = {}  # of the outputs, and whether each was a number everywhere
 
     def outputs(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-        n = columns.shape[1]
         made = model(dict(zip(inputs, columns, strict=True)))
-        names[:] = made
-        return np.stack([np.broadcast_to(values, n) for values in made.values()])
+        table = np.stack([np.broadcast_to(values, columns.shape[1]) for values in made.values()])
+        for name, row in zip(made, table, strict=True):
+            names[name] = names.get(name, True) and bool(np.isfinite(row).all())
+        return table
 
     quantiles: Sequence[Any] = [_Quantiles(item) for item in inputs.values()]
     with np.errstate(divide="ignore", invalid="ignore"):  # an output that does not vary has no shares
         found = stats.sobol_indices(func=outputs, n=points, dists=quantiles, rng=np.random.default_rng(seed))
-    first, total = np.atleast_2d(found.first_order), np.atleast_2d(found.total_order)
+    shape = len(names), len(inputs)
+    first, total = np.reshape(found.first_order, shape), np.reshape(found.total_order, shape)
     result = {}
-    for row, name in enumerate(names):
-        if np.isfinite(total[row]).all():
+    for row, (name, known) in enumerate(names.items()):
+        if known and total[row].any():
             listed = [Index(path, float(first[row, i]), float(total[row, i])) for i, path in enumerate(inputs)]
             result[name] = sorted(listed, key=lambda index: -index.total_order)
     return result

@@ -39,9 +39,9 @@ SECTIONS: dict[str, tuple[str, type[pydantic.BaseModel]]] = {
     "`serving.roofline.weight_bytes`": ("serving.roofline.weight_bytes", serving.BytesByPrecision),
     "`serving.roofline.kv_bytes`": ("serving.roofline.kv_bytes", serving.BytesByPrecision),
     "`demand`": ("demand", money.Demand),
+    "`demand.successor`": ("", money.SuccessorFields),
     "`demand.ramp`, `kind: logistic`": ("demand.ramp", money.Logistic),
     "`demand.ramp`, `kind: bass`": ("", money.Bass),
-    "`demand.successor`": ("", money.SuccessorFields),
     "`price`": ("price", money.Price),
     "`finance`": ("finance", money.Finance),
     "`finance.debt`": ("", money.Debt),
@@ -126,7 +126,17 @@ SAMPLED = ("llama-3.1-405b", "deepseek-v3", "gpt3-175b", "palm-540b", "olmo-7b-l
 def test_every_figure_of_a_plan_is_documented_with_its_unit(name: str) -> None:
     made = plan(name, draws=2).to_dict()
     known = documented()
-    skipped = ("scenario", "intervals", "provenance", "explain", "sensitivity", "notes", "warnings", "schema", "layout.phases[")
+    skipped = (
+        "scenario",
+        "intervals",
+        "provenance",
+        "explain",
+        "sensitivity",
+        "notes",
+        "warnings",
+        "schema",
+        "layout.phases[",
+    )
     for path, value in flatten(made):
         place = re.sub(r"\.[0-9]+(?=\.|$)", "[]", path)
         if place.startswith(skipped) or "." not in place:  # a section that is null
