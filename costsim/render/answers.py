@@ -117,7 +117,7 @@ def _would_need(f: Figures) -> list[str]:
     planned = f.value(f"payback.needed.{_DEMAND}.planned")
     pieces = []
     if demand is not None and planned:
-        pieces.append(f"{numbers.number(demand / planned, 'ratio')} times the demand")
+        pieces.append(f"{numbers.number(demand / planned)} times the demand")
     if price is not None:
         pieces.append(f"a mean {f.number(f'payback.needed.{_PRICE}.needed')} of output")
     if not pieces:

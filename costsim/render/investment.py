@@ -56,7 +56,7 @@ def _needed(f: Figures, room: int) -> list[Line]:
         path = f"payback.needed.{name}"
         label = label_of(f"{path}.planned").lower().removesuffix(": planned")
         planned, needed = f.value(f"{path}.planned"), f.value(f"{path}.needed")
-        factor = f"× {numbers.number(needed / planned, 'ratio')}" if planned and needed is not None else ""
+        factor = f"× {numbers.number(needed / planned)}" if planned and needed is not None else ""
         edge = "no value does" if needed is None else f.number(f"{path}.needed")
         rows.append([Span(f"  {label}"), Span(f.number(f"{path}.planned")), Span(edge), Span(factor, "dim")])
     lines = columns(rows, "lrrl")

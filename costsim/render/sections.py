@@ -146,14 +146,18 @@ def _break_even(f: Figures) -> list[Span]:
     pieces = []
     own, term = (f.value(f"cost.break_even_utilisation.{key}") for key in ("own_over_rent", "term_over_on_demand"))
     if own is not None:
-        pieces.append(f"owning is cheaper than renting {_above(own)}")
+        pieces.append(f"owning is {_cheaper(own)} than renting{_above(own)}")
     if term is not None:
-        pieces.append(f"a {f.resolved('cost.rent.term') or 'term'} commitment than hours on demand {_above(term)}")
+        pieces.append(f"a commitment is {_cheaper(term)} than hours on demand{_above(term)}")
     return [Span(text) for text in pieces]
 
 
+def _cheaper(share: float) -> str:
+    return "cheaper" if share < 1.0 else "never cheaper"
+
+
 def _above(share: float) -> str:
-    return f"above {short(share, 'fraction')} use" if share < 1.0 else "at no use"
+    return f" above {short(share, 'fraction')} use" if share < 1.0 else ""
 
 
 def loss(f: Figures, room: int) -> list[Line]:
