@@ -15,10 +15,10 @@ from costsim.economics.cost import PROGRAMME_EXTRAS, not_included
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
-from costsim.inputs.build import serving_rate
 from costsim.inputs.case import Case
 from costsim.inputs.field_units import unit_of_input
 from costsim.inputs.scenario import Scenario
+from costsim.inputs.served import serving_rate
 from costsim.inputs.yaml_source import Fact, read, split_sourced
 from costsim.layouts import Advice
 from costsim.scaling.laws import counted_parameters

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from costsim.economics import cohort, replica
 from costsim.economics.calendar import HOURS_PER_YEAR
 from costsim.economics.clocks import DebtTerms, FundingTerms
@@ -21,18 +19,11 @@ from costsim.inputs.case import Case, MarketTerms, PhaseTerms, Replica, Training
 from costsim.inputs.money import TERM_YEARS
 from costsim.inputs.prices import rent_quote, rent_terms
 from costsim.inputs.scenario import Scenario
+from costsim.inputs.served import ElementBytes, engine_constants, replica_link, served_model, serving_rate
+from costsim.inputs.serving import ByChip
 from costsim.scaling.laws import Law, counted_parameters, with_drawn_constants, with_drawn_level
-from costsim.training.architecture import (
-    attended_keys,
-    attention_flops_per_token,
-    attention_output_width,
-    kv_cache_elements_per_token,
-    moe_layers,
-    parameters,
-    query_width,
-)
+from costsim.training.architecture import parameters
 from costsim.training.goodput import FailureTerms
-from costsim.training.shape import Architecture
 from costsim.uncertainty.draws import at_centre, draw, placed, ranges, stream
 from costsim.uncertainty.ranges import Num, Range
 
@@ -279,24 +270,11 @@ def _own(scenario: Scenario, drawn: Drawn) -> OwnTerms | None:
 
 
 def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
-    serving, chip = drawn.fields.serving, scenario.serving_accelerator
+    serving, chip, a = drawn.fields.serving, scenario.serving_accelerator, scenario.model.architecture
     assert serving is not None
     assert chip is not None
-    peak = chip.peak(serving_rate(chip, serving.precision))
-    size = serving.accelerators_per_replica or chip.accelerators_per_node
-    link = chip.scale_up.bandwidth if size <= chip.scale_up.domain else None
-    if link is None:
-        link = chip.scale_out.bandwidth if chip.scale_out is not None else chip.memory.bandwidth
-    r = serving.roofline
-    roofline = replica.Roofline(
-        memory_efficiency=r.memory_efficiency,
-        flop_efficiency=r.flop_efficiency,
-        layer_seconds=r.expert_layer if scenario.model.architecture.experts is not None else r.dense_layer,
-        allreduce_seconds=r.allreduce,
-        link_efficiency=r.link_efficiency,
-        memory_fraction=r.memory_fraction,
-    )
     assert drawn.serving_rent is not None
+    size = serving.accelerators_per_replica or chip.accelerators_per_node
     terms = replica.ServingTerms(
         accelerators_per_replica=float(size),
         input_tokens=serving.input_tokens,
@@ -306,56 +284,32 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
         cached_cost=serving.cached_cost,
         occupancy=serving.occupancy,
         usd_per_accelerator_hour=drawn.serving_rent,
-        software_factor=_by_vendor(serving.software_factor, chip),
-        residual=_by_vendor(serving.residual, chip),
+        software_factor=_of_chip(serving.software_factor, chip),
+        residual=_of_chip(serving.residual, chip),
         attention_data_parallel=float(serving.attention_data_parallel),
         measured_tokens_per_second=serving.measured_tokens_per_second,
     )
-    chip_terms = replica.ServingChip(peak, chip.attention_peak(), chip.memory.capacity, chip.memory.bandwidth, link)
-    return Replica(served_model(scenario.model.architecture, serving), chip_terms, roofline, terms)
-
-
-def _by_vendor(value: Any, chip: Accelerator) -> Any:
-    """One number, or the one of the chip's vendor."""
-    if not hasattr(value, "nvidia"):
-        return value
-    return value.nvidia if chip.vendor.casefold() == "nvidia" else value.other
-
-
-def serving_rate(chip: Accelerator, precision: str) -> str:
-    """The precision whose rate a replica's products run at: that of the weights, or the next wider one of the chip."""
-    order = ("fp4", "fp8", "int8", "bf16", "fp16", "tf32", "fp32")
-    has = chip.peak_flops.rates()
-    start = order.index(precision)
-    return next((name for name in (precision, *order[start:], *order) if name in has), precision)
-
-
-def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
-    """The model as a replica sees it; lengths of windows are taken at the middle of the requests' lengths."""
-    context = machine.centre(serving.input_tokens) + machine.centre(serving.output_tokens) / 2
-    count, e, mla = parameters(a), a.experts, a.attention
-    latent = mla.kind == "mla"
-    seen = float(np.asarray(attended_keys(a, context, causal=False))) / context
-    prompt = attention_flops_per_token(a, machine.centre(serving.input_tokens), multi_token_prediction=False)
-    absorbed = a.heads * (2 * mla.kv_rank + mla.rope_size)  # MLA decodes in the latent space: DeepSeek-V2, section 2.1
-    narrow = serving.precision
-    return replica.ServedModel(
-        parameters=float(count.total),
-        active_parameters=float(count.active if a.tied_embeddings else count.active - count.embedding),
-        expert_parameters=float(moe_layers(a) * e.routed * count.expert_each) if e is not None else 0.0,
-        experts=float(e.routed) if e is not None else 0.0,
-        experts_per_token=float(e.active) if e is not None else 0.0,
-        layers=float(a.layers),
-        hidden_size=float(a.hidden_size),
-        kv_elements_per_token=float(np.asarray(kv_cache_elements_per_token(a, context))),
-        kv_heads=1.0 if latent else float(a.kv_heads),
-        decode_attention_flops=2.0 * seen * (absorbed if latent else query_width(a) + attention_output_width(a)),
-        prefill_attention_flops=2.0 * prompt / machine.centre(serving.input_tokens),
-        weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
-        expert_weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
-        kv_bytes=getattr(serving.roofline.kv_bytes, narrow),
-        latent_attention=latent,
+    chip_terms = replica.ServingChip(
+        chip.peak(serving_rate(chip, serving.precision)),
+        chip.attention_peak(),
+        chip.memory.capacity,
+        chip.memory.bandwidth,
+        replica_link(chip, size),
     )
+    weight, kv = (
+        getattr(each, serving.precision) for each in (serving.roofline.weight_bytes, serving.roofline.kv_bytes)
+    )
+    model = served_model(
+        a, machine.centre(serving.input_tokens), machine.centre(serving.output_tokens), ElementBytes(weight, weight, kv)
+    )
+    return Replica(model, chip_terms, engine_constants(serving.roofline, a, _of_chip(serving.overhead, chip)), terms)
+
+
+def _of_chip(value: Any, chip: Accelerator) -> Any:
+    """One number, or that of the chip, else of its vendor, else of any other."""
+    if not isinstance(value, ByChip):
+        return value
+    return value.chips.get(chip.name, getattr(value, chip.vendor.casefold(), value.other))
 
 
 def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:

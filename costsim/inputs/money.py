@@ -36,10 +36,10 @@ from costsim.inputs.quantity import (
     UsdPerMtokRange,
     UsdRange,
 )
+from costsim.inputs.serving import ByChip as ByChip
 from costsim.inputs.serving import HourPrice as HourPrice
 from costsim.inputs.serving import Rent as Rent
 from costsim.inputs.serving import Serving as Serving
-from costsim.inputs.serving import SoftwareFactors as SoftwareFactors
 from costsim.uncertainty.ranges import Range
 
 TERM_YEARS: Mapping[str, float] = {"1-year": 1.0, "3-year": 3.0}
