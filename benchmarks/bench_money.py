@@ -28,7 +28,11 @@ from costsim.uncertainty.sensitivity import indices
 SCENARIO = "serve-a-million-users"
 SIXTY_MONTHS = ["demand.life=40 months", "finance.debt.due=60 months"]
 INPUTS, POINTS, DRAWS, MONTHS = 16, 2048, 100_000, 60
-MORE_RANGES = ["finance.discount_rate=8% to 15%", "serving.cached_share=40% to 60%", "demand.launch_delay=1 to 3 months"]
+MORE_RANGES = [
+    "finance.discount_rate=8% to 15%",
+    "serving.cached_share=40% to 60%",
+    "demand.launch_delay=1 to 3 months",
+]
 TARGETS = {"draws": 1.5, "sobol": 2.0}
 
 

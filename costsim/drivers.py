@@ -9,6 +9,7 @@ import numpy as np
 
 from costsim.evaluate import evaluate
 from costsim.inputs.build import Drawn, build, uncertain
+from costsim.inputs.field_units import unit_of_input
 from costsim.inputs.scenario import Scenario
 from costsim.training.layout import Layout
 from costsim.uncertainty.draws import middle
@@ -57,13 +58,14 @@ def sensitivity(scenario: Scenario, layouts: Sequence[Layout], point: Mapping[st
     return {
         "points": fields.sensitivity_points,
         "seed": fields.seed,
-        "inputs": [
-            {"path": path, "p5": item.interval90()[0], "centre": item.centre(), "p95": item.interval90()[1]}
-            for path, item in inputs.items()
-            if path in moving
-        ],
+        "inputs": [_input(path, item) for path, item in inputs.items() if path in moving],
         "outputs": outputs,
     }
+
+
+def _input(path: str, item: Range) -> dict[str, Any]:
+    low, high = item.interval90()
+    return {"path": path, "unit": unit_of_input(path), "p5": low, "centre": item.centre(), "p95": high}
 
 
 def _output(path: str, swings: Sequence[Swing], shares: Sequence[Index]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costsim import account
+from costsim import account, origins
 from costsim import explain as explaining
 from costsim.economics.clocks import ENDS, REGIMES
 from costsim.economics.ledger import monthly_cash
@@ -202,7 +202,7 @@ def _json(made: Plan) -> dict[str, Any]:
     sections["warnings"] = [
         {"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)
     ]
-    provenance = account.provenance(scenario, made.case)
+    provenance = origins.provenance(scenario, made.case)
     sections["provenance"] = provenance
     if made.drivers is not None:
         sections["sensitivity"] = made.drivers

@@ -95,14 +95,14 @@ def _drivers(plan: PlanDict) -> list[str]:
     if tree is None:
         return []
     ranges = {row["path"]: row for row in tree["inputs"]}
-    units = {row["path"]: _origin_unit(row) for row in plan.get("provenance") or []}
     header = ["Input", "5 %", "95 %", "Output at 5 %", "Output at 95 %", "Sobol' index, first order", "Total order"]
     parts = ["## Drivers"]
     for output in tree["outputs"]:
         unit = unit_of(output["output"])
         rows = []
         for row in driver_rows(output):
-            ends = [short(ranges[row["path"]][key], units.get(row["path"], "")) for key in ("p5", "p95")]
+            found = ranges[row["path"]]
+            ends = [short(found[key], found["unit"]) for key in ("p5", "p95")]
             at = [short(row.get(key), unit) for key in ("at_p5", "at_p95")]
             rows.append([row["path"], *ends, *at, *(short(row.get(key)) for key in ("first_order", "total_order"))])
         parts += [f"### {title_of(output)}", markdown_table(header, rows)]
