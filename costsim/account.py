@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from costsim.economics import cohort
 from costsim.economics.clocks import MANAGEMENT_VIEW, clocks_obstacle
 from costsim.economics.cost import not_included
+from costsim.economics.frontier import frontier
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
@@ -159,6 +161,7 @@ def _price_notes(scenario: Scenario) -> Iterator[str]:
     for price in dict.fromkeys((prices.rent, prices.purchase, prices.serving_rent)):
         if price is not None and price.note:
             yield price.note
+    yield from (f"{path}: {warning}" for path, warning in _stale_prices(scenario, used=False))
     if scenario.site.note:
         yield scenario.site.note
     if scenario.fields.start is None:
@@ -179,7 +182,15 @@ def _assumed(scenario: Scenario, values: Values) -> Iterator[str]:
         yield f"training: a step of {asked:,.0f} tokens is rounded to {got:,.0f}, whole micro-batches of every replica"
 
 
-def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
+def pareto(scenario: Scenario, case: Case) -> list[dict[str, float]]:
+    """Speed against cost at the inputs' centre; empty where throughput is measured, at one speed."""
+    r, chip = case.replica, scenario.serving_accelerator
+    if r is None or chip is None or r.terms.measured_tokens_per_second is not None:
+        return []
+    return [asdict(point) for point in frontier(r.model, r.chip, r.roofline, r.terms, chip.accelerators_per_node)]
+
+
+def warnings(scenario: Scenario, case: Case, values: Values) -> list[tuple[str, str]]:
     """Where a figure is out of its model's range: pairs of path and message."""
     found: list[tuple[str, str]] = []
     if float(values["run.steps"]) < 1:
@@ -192,7 +203,20 @@ def warnings(case: Case, values: Values) -> list[tuple[str, str]]:
     found += _rate_warnings(case)
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
-    return found
+    return [*found, *_stale_prices(scenario, used=True)]
+
+
+def _stale_prices(scenario: Scenario, *, used: bool) -> Iterator[tuple[str, str]]:
+    """Prices of the book that are old for the day they are wanted for: those that count, or those that are beside."""
+    prices, basis = scenario.prices, scenario.fields.cost.basis
+    for path, price, counts in (
+        ("cost.rent.usd_per_accelerator_hour", prices.rent, basis == "rent"),
+        ("cost.own.usd_per_accelerator", prices.purchase, basis != "rent"),
+        ("serving.usd_per_accelerator_hour", prices.serving_rent, True),
+    ):
+        shared = path.startswith("serving") and price is prices.rent
+        if price is not None and price.warning and counts == used and not shared:
+            yield path, price.warning
 
 
 def _rate_warnings(case: Case) -> Iterator[tuple[str, str]]:

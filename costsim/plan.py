@@ -179,6 +179,8 @@ def _json(made: Plan) -> dict[str, Any]:
     flat |= account.texts(scenario, made.case)
     if made.case.cost is not None:
         flat["cost.monthly"] = monthly_cash(made.point.values, float(made.case.cost.research_multiplier))
+    if "serving.batch" in flat:
+        flat["serving.pareto"] = account.pareto(scenario, made.case)
     if made.point.flow is not None:
         flat["payback.is_scenario"] = account.is_scenario(scenario)
         flat["payback.monthly"] = monthly_rows(made.point.flow)
@@ -200,7 +202,7 @@ def _json(made: Plan) -> dict[str, Any]:
     sections["intervals"] = _intervals(made)
     sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
     sections["warnings"] = [
-        {"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)
+        {"path": path, "message": text} for path, text in account.warnings(scenario, made.case, made.point.values)
     ]
     provenance = origins.provenance(scenario, made.case)
     sections["provenance"] = provenance

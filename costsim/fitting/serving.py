@@ -1,7 +1,7 @@
 """The fit of serving engines: ``python -m costsim.fitting.serving``, to ``data/fits/serving.json``.
 
 It reads ``data/evidence/serving.csv`` and ``data/fits/serving_priors.yaml``, and fits constants on all rows, and on
-those without each model, each chip, and each tenth of the runs: with these `costsim validate` predicts what was left out.
+those without each model, each chip, and each tenth of the runs: with these `costsim validate` predicts the rest.
 
 Method: Gauss-Newton on the log of throughput with Gaussian priors on the logs of constants, pseudo-Huber weights, and
 rows of one run weighed by a power of their number.

@@ -309,7 +309,8 @@ def _of_chip(value: Any, chip: Accelerator) -> Any:
     """One number, or that of the chip, else of its vendor, else of any other."""
     if not isinstance(value, ByChip):
         return value
-    return value.chips.get(chip.name, getattr(value, chip.vendor.casefold(), value.other))
+    of_vendor = {"nvidia": value.nvidia, "amd": value.amd}.get(chip.vendor.casefold(), value.other)
+    return value.chips.get(chip.name, of_vendor)
 
 
 def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:

@@ -19,7 +19,7 @@ from costsim.inputs import units
 from costsim.inputs.fields import ByShape, Date, FieldError, Items, Strict
 from costsim.inputs.hardware import Term
 from costsim.inputs.kinds import Kind
-from costsim.inputs.prices import BookEntry
+from costsim.inputs.prices import BookEntry, PriceOrBook
 from costsim.inputs.quantity import (
     AtLeastOneRange,
     EventsPerHourRange,
@@ -50,7 +50,7 @@ AgeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years", 
 SpanInMonths: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="months", above=True, ranges=True)]
 NetworkShare: TypeAlias = Annotated[float | Range, Kind(units.FRACTION, upper=0.9, ranges=True)]
 MtokPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_MTOK, above=True, ranges=True)]
-UnitPrice: TypeAlias = Annotated[float | Range, Kind(units.USD, above=True, bare=True, ranges=True)]
+UnitPrice: TypeAlias = Annotated[float | Range | BookEntry, PriceOrBook(units.USD, above=True, bare=True, ranges=True)]
 
 Purchase: TypeAlias = Annotated[
     UnitPrice | BookEntry | None, ByShape("a price such as 30000 USD, a range, or {book: accelerator/purchase}")

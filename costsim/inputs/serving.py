@@ -10,7 +10,7 @@ from costsim.inputs import units
 from costsim.inputs.fields import ByShape, Strict
 from costsim.inputs.hardware import Precision
 from costsim.inputs.kinds import Kind
-from costsim.inputs.prices import BookEntry
+from costsim.inputs.prices import BookEntry, PriceOrBook
 from costsim.inputs.quantity import (
     BytesRange,
     Count,
@@ -24,7 +24,9 @@ from costsim.inputs.quantity import (
 )
 from costsim.uncertainty.ranges import Range
 
-HourPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_HOUR, above=True, bare=True, ranges=True)]
+HourPrice: TypeAlias = Annotated[
+    float | Range | BookEntry, PriceOrBook(units.USD_PER_HOUR, above=True, bare=True, ranges=True)
+]
 TokenRate: TypeAlias = Annotated[float | Range, Kind(units.TOKEN_RATE, above=True, bare=True, ranges=True)]
 Rent: TypeAlias = Annotated[
     HourPrice | BookEntry | None, ByShape("a price such as 2.35 USD/h, a range, or {book: accelerator/term}")

@@ -174,8 +174,8 @@ def loss(f: Figures, room: int) -> list[Line]:
     return lines
 
 
-def serving(f: Figures, room: int) -> list[Line]:
-    """How fast a replica serves, and what a million tokens cost."""
+def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
+    """How fast a replica serves, and what a million tokens cost; with ``verbose`` the cost at other speeds."""
     if not f.has("serving"):
         return []
     speed = [f"{f.text('serving.output_tokens_per_second_per_accelerator')} an accelerator"]
@@ -191,7 +191,30 @@ def serving(f: Figures, room: int) -> list[Line]:
     ):
         if f.value(path) is not None:
             prices.append(f"{name} {f.text(path)}")
-    return fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
+    lines = fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
+    return lines + (_pareto(f) if verbose else [])
+
+
+_OF_PARETO = (
+    ("tokens_per_second_per_user", "speed for a user"),
+    ("usd_per_million_output_tokens", "cost of output"),
+    ("output_tokens_per_second_per_accelerator", "output an accelerator"),
+    ("batch", "batch"),
+    ("accelerators_per_replica", "a replica"),
+)
+"""What is shown of each way to serve, and under which head."""
+
+
+def _pareto(f: Figures) -> list[Line]:
+    """Speed against cost: the ways to serve of which none is both faster and cheaper."""
+    points = f.get("serving.pareto") or []
+    if not points:
+        return []
+    rows = [
+        [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
+        for point in points
+    ]
+    return [[], *columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))]
 
 
 def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:

@@ -85,7 +85,7 @@ def blocks(plan: PlanDict, screen: Screen, *, verbose: bool) -> list[Line]:
         "Run": sections.run(figures, room),
         "Money": sections.money(figures, room, verbose=verbose),
         "Loss": sections.loss(figures, room),
-        "Serving": sections.serving(figures, room),
+        "Serving": sections.serving(figures, room, verbose=verbose),
         "Payback": investment.payback(figures, room),
         "Clocks": investment.clocks(figures, room),
         "Drivers": investment.drivers(figures, room, verbose=verbose),
