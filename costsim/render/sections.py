@@ -192,7 +192,7 @@ def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         if f.value(path) is not None:
             prices.append(f"{name} {f.text(path)}")
     lines = fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
-    return lines + (_pareto(f) if verbose else [])
+    return lines + (_pareto(f, room) if verbose else [])
 
 
 _OF_PARETO = (
@@ -205,7 +205,7 @@ _OF_PARETO = (
 """What is shown of each way to serve, and under which head."""
 
 
-def _pareto(f: Figures) -> list[Line]:
+def _pareto(f: Figures, room: int) -> list[Line]:
     """Speed against cost: the ways to serve of which none is both faster and cheaper."""
     points = f.get("serving.pareto") or []
     if not points:
@@ -214,7 +214,8 @@ def _pareto(f: Figures) -> list[Line]:
         [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
         for point in points
     ]
-    return [[], *columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))]
+    cells = columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))
+    return [[], *(part for line in cells for part in fold([line], room))]
 
 
 def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
