@@ -224,6 +224,7 @@ def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
     if verbose:
         return [line for row in rows for line in _origin(f, row, room)]
     defaults = [row for row in rows if row.get("known") != GIVEN and str(row.get("source", "")).startswith("default")]
+    defaults = [row for row in defaults if not str(row.get("path")).startswith("uncertainty.")]  # how, not what
     order = {path: place for place, path in enumerate(_MATTERS)}
     defaults.sort(key=lambda row: order.get(str(row.get("path")), len(order)))
     shown = defaults[:_ASSUMPTIONS_SHOWN]
