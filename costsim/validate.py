@@ -127,7 +127,7 @@ def _holds(bar: Bar, regimes: Sequence[Regime], table: Table) -> list[Regime]:
 
 
 def _like(table: Table) -> Regime:
-    """What a file is like: a known stack if all of its groups are shipped, else a new source; of serving, a new model."""
+    """What a file is like: a known stack if all of its groups are shipped, else a new source; serving, a new model."""
     if table.kind == "serving":
         return "new_model"
     return "new_source" if _new_groups(table) else "known_stack"

@@ -36,7 +36,7 @@ class Point:
 @declare(
     "serving.pareto.*.accelerators_per_replica",
     label="accelerators per replica",
-    unit="accelerators",
+    unit="count",
     formula="tried: powers of two up to a node, and {serving.accelerators_per_replica}",
     source="speed against cost",
 )

@@ -94,11 +94,14 @@ def _known(name: str) -> Served | None:
     if more is not None:
         shape = load_model(more["model"]).architecture
         return Served(name, shape, Sparing(int(more.get("chosen_keys", 0)), int(more.get("every", 1))))
+    if catalogue.is_path(name):
+        return None
     try:
-        found = load_model(name) if name and not catalogue.is_path(name) else None
+        file, _ = catalogue.text("models", name)
     except InputError:
         return None
-    return Served(found.name, found.architecture, Sparing()) if found is not None else None
+    known = file.removeprefix("models/").removesuffix(".yaml")
+    return Served(known, load_model(known).architecture, Sparing())
 
 
 @cache
