@@ -101,7 +101,7 @@ def replaced(tree: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
 
 SKIPPED = ("sources", "name", "question", "costsim", "start", "uncertainty")
 NEVER = re.compile(
-    r"payback\..*|clocks\..*|serving\.training_usd_per_million_tokens|run\.checkpoint_interval_seconds"
+    r"payback\..*|clocks\..*|serving\.(training|serving)_usd_per_million_tokens|cost\.break_even_utilisation\..*|run\.checkpoint_interval_seconds"
     r"|layout\.phases|step\.breakdown"
 )
 """Figures that may be null because what they tell of never comes, or is not made."""
