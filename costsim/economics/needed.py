@@ -166,7 +166,9 @@ def _pair(name: str, planned: Num, factor: Num) -> dict[str, Num]:
     """A planned value and the same times a factor that may be infinite; nothing times infinity is nothing to scale."""
     known = np.isfinite(np.asarray(factor))
     safe = np.where(known, np.asarray(factor), 0.0)
-    needed: Num = np.where(known & (np.asarray(planned) > 0), planned * safe, np.where(safe >= 0, factor, np.inf))[()]
+    with np.errstate(over="ignore"):  # beyond the largest number no value would do
+        scaled = planned * safe
+    needed: Num = np.where(known & (np.asarray(planned) > 0), scaled, np.where(safe >= 0, factor, np.inf))[()]
     return _both(name, planned, needed)
 
 
