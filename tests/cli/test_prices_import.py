@@ -167,3 +167,11 @@ def test_one_chip_has_one_rent_unless_another_is_stated():
 def test_a_reference_that_names_no_price_is_refused(reference, message):
     with pytest.raises(InputError, match=message):
         load_scenario(SCENARIO | {"cost": {"rent": {"usd_per_accelerator_hour": reference}}})
+
+
+def test_a_book_that_is_not_there_is_told_where_it_is_named(inside, tmp_path):
+    (tmp_path / "s.yaml").write_text("extends: llama-3.1-8b\nprices: none.yaml\n", encoding="utf-8")
+    done = inside("plan", "s.yaml")
+    assert done.returncode == 2
+    assert "s.yaml:2" in done.stderr
+    assert "none.yaml" in done.stderr
