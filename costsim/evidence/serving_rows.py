@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from costsim.economics.engine import Roofline
-from costsim.economics.replica import ServedModel, ServingChip, ServingTerms
+from costsim.economics.replica import ServedModel, ServingChip, ServingTerms, weights_bytes
 from costsim.economics.serving import throughput
 from costsim.errors import InputError
 from costsim.evidence import serving_words as words
@@ -16,6 +16,7 @@ from costsim.evidence.cases import UnpredictableError, accelerator
 from costsim.evidence.columns import blanked
 from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.words import Row, number
+from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.served import engine_constants, replica_link, served_model, serving_rate
 from costsim.inputs.serving_fit import OVERHEAD, SOFTWARE, Constants, as_fields, factor, given, serving_fit
@@ -103,10 +104,13 @@ def serving_case(row: Row) -> ServingCase:
     requests = _requests(row, degrees) / replicas
     fields = given()
     each = words.element_bytes(served.name, narrow, dict(fields.weight_bytes), dict(fields.kv_bytes))
+    model = served_model(served.architecture, isl, osl, each, served.sparing)
+    if weights_bytes(model) > chip.memory.capacity * degrees.accelerators:
+        raise UnpredictableError("the weights do not fit in the accelerators that are printed")
     return ServingCase(
         served=served,
         accelerator=chip,
-        model=served_model(served.architecture, isl, osl, each, served.sparing),
+        model=model,
         chip=ServingChip(
             chip.peak(serving_rate(chip, words.WIDENED if narrow == "int4" else narrow)),
             chip.attention_peak(),
@@ -139,9 +143,11 @@ def _chip(row: Row) -> Accelerator:
     if not said:
         raise UnpredictableError("no accelerator is printed")
     try:
-        return accelerator(said)
+        if not catalogue.is_path(said):
+            return accelerator(said)
     except InputError:
-        raise UnpredictableError(f"the accelerator {said[:40]!r} is not in the catalogue") from None
+        pass
+    raise UnpredictableError(f"the accelerator {said[:40]!r} is not in the catalogue")
 
 
 def _within(row: Row, column: str, most: float) -> float | None:

@@ -14,6 +14,7 @@ from costsim.inputs.hardware import Origin, Price
 from costsim.inputs.kinds import nearest, shown
 from costsim.inputs.source import Place, Source
 from costsim.inputs.sourced import split_sourced
+from costsim.inputs.yaml_source import read_path
 
 
 class BookFile(Strict):
@@ -73,8 +74,14 @@ def load_book(
     Raises:
         InputError: there is no such file, or it has problems.
     """
-    name = reference if catalogue.is_path(reference) else f"./{reference}"
-    return read_book(catalogue.find("books", name, relative_to or "", place, path))
+    try:
+        source = read_path(catalogue.resolve(reference, relative_to or ""))
+    except InputError as error:
+        if place is None:
+            raise
+        told = [p if p.line else place.problem(f"{p.file}: {p.message}", path, p.allowed) for p in error.problems]
+        raise InputError(told) from None
+    return read_book(source)
 
 
 def with_book(accelerator: Accelerator, book: BookFile | None) -> Accelerator:

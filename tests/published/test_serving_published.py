@@ -24,8 +24,9 @@ SCENARIO = {
     "serving": {},
 }
 ROW = {
-    "id": "r", "model": "meta-llama/Llama-3.1-70B", "hardware": "h100", "n_gpus": "4", "engine": "vllm", "precision": "fp8",
-    "parallelism": "tp4", "mode": "aggregated", "concurrency": "32", "isl": "1024", "osl": "1024", "out_tok_s_per_gpu": "300",
+    "id": "r", "model": "meta-llama/Llama-3.1-70B", "hardware": "h100", "n_gpus": "4", "engine": "vllm",
+    "precision": "fp8", "parallelism": "tp4", "mode": "aggregated", "concurrency": "32", "isl": "1024",
+    "osl": "1024", "out_tok_s_per_gpu": "300",
 }  # fmt: skip
 
 
@@ -92,8 +93,8 @@ def test_a_prediction_never_sees_what_was_measured(regime: str) -> None:
             continue
         if isinstance(honest, Omitted):
             continue
-        lied = {**cells, "out_tok_s_per_gpu": "1", "total_tok_s_per_gpu": "2", "ttft_ms": "3", "tpot_ms": "4", "note": "5",
-                "calibrated_roofline_out_tok_s_per_gpu": "6", "plain_roofline_out_tok_s_per_gpu": "7"}  # fmt: skip
+        lied = {**cells, "out_tok_s_per_gpu": "1", "total_tok_s_per_gpu": "2", "ttft_ms": "3", "tpot_ms": "4",
+                "note": "5", "calibrated_roofline_out_tok_s_per_gpu": "6"}  # fmt: skip
         same = predict_serving(lied, regime)  # type: ignore[arg-type]
         assert not isinstance(same, Omitted)
         assert same.predicted == honest.predicted
@@ -136,6 +137,8 @@ def test_how_a_layout_is_read(changes: dict[str, str], accelerators: int, groups
     [
         ({"model": "some-new-model", "model_key": ""}, "not in the catalogue"),
         ({"hardware": "abacus"}, "not in the catalogue"),
+        ({"hardware": "hardware/h100-sxm.yaml"}, "not in the catalogue"),
+        ({"hardware": "L4", "n_gpus": "1", "parallelism": "tp1"}, "do not fit"),
         ({"precision": "fp4/fp8"}, "precision"),
         ({"parallelism": ""}, "split"),
         ({"parallelism": "tp3"}, "split"),
@@ -169,13 +172,14 @@ def test_a_row_is_refused_with_its_reason(changes: dict[str, str], reason: str) 
     ],
 )
 def test_models_are_found_under_the_names_of_benchmarks(said: str, name: str) -> None:
-    assert serving_case({**ROW, "model": said, "n_gpus": "8", "parallelism": "tp8"}).served.name == name
+    row = {**ROW, "model": said, "hardware": "b300", "n_gpus": "8", "parallelism": "tp8"}
+    assert serving_case(row).served.name == name
 
 
 def test_parameters_of_the_models_that_no_file_can_say() -> None:
     published = {"zhipuai/GLM-5": 744e9, "MiniMaxAI/MiniMax-M2.5": 229e9, "Qwen/Qwen3.5-397B-A17B": 397e9}
     for name, count in published.items():
-        case = serving_case({**ROW, "model": name, "n_gpus": "8", "parallelism": "tp8"})
+        case = serving_case({**ROW, "model": name, "hardware": "b300", "n_gpus": "8", "parallelism": "tp8"})
         assert case.model.parameters == pytest.approx(count, rel=0.02), name
 
 

@@ -101,8 +101,12 @@ def test_examples_of_scenarios_load(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), [(p.name, c) for p in sorted(DOCS.glob("*.md")) for c in commands(p)])
-def test_commands_of_the_pages_run(page: str, line: list[str], inside: Run) -> None:
+def test_commands_of_the_pages_run(page: str, line: list[str], inside: Run, tmp_path: Path) -> None:
     inside("new", "my-run")
+    rows = "AcceleratorName,AcceleratorCount,Price,Region\nH100,8,31.92,us-east-1\n"
+    (tmp_path / "catalogue.csv").write_text(rows, encoding="utf-8")
+    if "prices=my-prices.yaml" in line:
+        inside("prices", "import", "catalogue.csv", "--provider", "p", "--as-of", "2026-09-15", "-o", "my-prices.yaml")
     done = inside(*line)
     assert done.returncode == 0, f"{page}: {done.stderr}"
 
