@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from costsim import plan
 from costsim.evidence.predicted import Omitted
 from costsim.evidence.serving_rows import predict_serving, serving_case
 from costsim.evidence.table import shipped
@@ -188,3 +189,12 @@ def test_the_file_of_the_fit_names_every_row_once_a_regime() -> None:
     found = json.loads(path.read_text(encoding="utf-8"))
     for regime, rows in found["errors"].items():
         assert len({row[0] for row in rows}) == len(rows) == 572, regime
+
+
+def test_the_band_of_a_vendor_is_in_the_interval_of_value() -> None:
+    def width(*settings: str) -> float:
+        made = plan("serve-a-million-users", overrides=["uncertainty.draws=1000", *settings]).to_dict()
+        interval = made["intervals"]["payback.npv_usd"]
+        return float(interval["p95"] - interval["p5"])
+
+    assert width() > 1.05 * width("serving.residual=1")
