@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,10 +13,12 @@ from costsim.economics.bases import RunUse
 from costsim.economics.clocks import clocks_obstacle, clocks_section
 from costsim.economics.cost import cost_section
 from costsim.economics.energy import energy_section
+from costsim.economics.ledger import ServiceUse, hours_section
+from costsim.economics.needed import LONGEST_LIFE_MONTHS, needed_section, solved_section
 from costsim.economics.payback import payback_section
 from costsim.economics.serving import serving_obstacle, serving_section
 from costsim.errors import InternalError
-from costsim.inputs.case import Case, TrainingTerms
+from costsim.inputs.case import Case, MarketTerms, TrainingTerms
 from costsim.scaling.loss import loss_section
 from costsim.training import flops, report
 from costsim.training.architecture import model_section, parameters
@@ -24,6 +26,7 @@ from costsim.training.goodput import run_section
 from costsim.training.layout import Layout
 from costsim.training.memory import memory
 from costsim.training.schedule import recomputed_core, recomputed_share, step
+from costsim.uncertainty.draws import arrays, part
 from costsim.uncertainty.ranges import Num
 
 Values: TypeAlias = dict[str, Num]
@@ -69,11 +72,13 @@ def evaluate(case: Case, layouts: Sequence[Layout], residual: Num = 1.0) -> Eval
     r = case.replica
     if r is not None and not serving_obstacle(r.model, r.chip, r.roofline, r.terms):
         values |= serving_section(r.model, r.chip, r.roofline, r.terms)
-    flow = market_flow(case, values)
-    if flow is not None and case.market is not None:
-        values |= payback_section(flow, case.market.discount_rate)
-        if not clocks_obstacle(case.market.funding):
-            values |= clocks_section(flow, values["payback.months"], case.market.funding)
+    sale = sale_of(case, values)
+    flow = None
+    if sale is not None:
+        found, flow = sold(sale)
+        values |= found
+    if case.cost is not None:
+        values |= hours_section(use, case.cost, service_use(case, sale, values))
     defined(values)
     return Evaluation(values, flow)
 
@@ -144,10 +149,49 @@ def recomputed_fraction(training: TrainingTerms, layout: Layout) -> Num:
     )
 
 
-def market_flow(case: Case, values: Values) -> cohort.CashFlow | None:
-    """Money by month, where demand, price, serving and cost are all known and the time is bearable."""
+# --- payback ----------------------------------------------------------------------------------------------------------
+
+BLOCK = 1024
+"""Draws whose cash flows are made at a time: what they need stays in a processor's cache, and the memory is bounded."""
+
+
+@dataclass(frozen=True)
+class Sale:
+    """What a cash flow is made of; floats, or arrays of draws.
+
+    Attributes:
+        programme_usd: to be repaid.
+        wall_clock_days: of the run.
+        costs: of serving.
+        market: demand, price and funding.
+        months: that the cash flow needs.
+    """
+
+    programme_usd: Num
+    wall_clock_days: Num
+    costs: cohort.UnitCosts
+    market: MarketTerms
+    months: int
+
+    def flow(self, demand: cohort.DemandTerms, price: cohort.PriceTerms, months: int) -> cohort.CashFlow:
+        """The cash flow with this demand and price."""
+        assert self.market.mix is not None
+        return cohort.cash_flow(
+            self.programme_usd,
+            self.wall_clock_days,
+            demand,
+            price,
+            self.market.mix,
+            self.costs,
+            self.market.fixed_usd_per_month,
+            months,
+        )
+
+
+def sale_of(case: Case, values: Values) -> Sale | None:
+    """What the cash flow is made of, where demand, price, serving and cost are all known and the time is bearable."""
     market = case.market
-    if market is None or market.demand is None or market.price is None or market.mix is None:
+    if market is None or market.demand is None or market.price is None or market.mix is None or case.replica is None:
         return None
     if "serving.usd_per_million_output_tokens" not in values or "cost.programme_usd" not in values:
         return None
@@ -160,17 +204,64 @@ def market_flow(case: Case, values: Values) -> cohort.CashFlow | None:
         values["serving.usd_per_million_input_tokens"],
         values["serving.usd_per_million_cached_input_tokens"],
         values["serving.usd_per_million_output_tokens"],
+        market.cost_decline,
     )
-    return cohort.cash_flow(
-        values["cost.programme_usd"],
-        days,
-        market.demand,
-        market.price,
-        market.mix,
-        costs,
-        market.fixed_usd_per_month,
-        months,
+    return Sale(values["cost.programme_usd"], days, costs, market, months)
+
+
+def sold(sale: Sale) -> tuple[Values, cohort.CashFlow | None]:
+    """Payback and clocks, block by block of draws; and the cash flow, of a point."""
+    n = max((array.size for array in arrays(sale)), default=0)
+    if not n:
+        return _sold(sale)
+    found = [_sold(part(sale, n, slice(start, start + BLOCK)))[0] for start in range(0, n, BLOCK)]
+    sizes = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+    return {path: _joined(path, found, sizes) for path in found[0]}, None
+
+
+def _joined(path: str, blocks: Sequence[Values], sizes: Sequence[int]) -> Num:
+    """A figure of all draws from that of their blocks; one number for all of them is a share, or is the same in all."""
+    parts = [values[path] for values in blocks]
+    if all(np.ndim(value) == 0 for value in parts):
+        return float(np.average([float(value) for value in parts], weights=sizes))
+    return np.concatenate([np.broadcast_to(value, (size,)) for value, size in zip(parts, sizes, strict=True)])
+
+
+def _sold(sale: Sale) -> tuple[Values, cohort.CashFlow]:
+    market = sale.market
+    assert market.demand is not None
+    assert market.price is not None
+    flow = sale.flow(market.demand, market.price, sale.months)
+    values = payback_section(flow, market.discount_rate)
+    price, unit = values["payback.usd_per_million_output_tokens"], values["serving.serving_usd_per_million_tokens"]
+    values |= needed_section(flow, market.demand, price, unit)
+    if flow.tokens.ndim == 1:
+        values |= _solved(sale, market.demand, market.price)
+    if not clocks_obstacle(market.funding):
+        values |= clocks_section(flow, values["payback.months"], market.funding)
+    return values, flow
+
+
+def _solved(sale: Sale, demand: cohort.DemandTerms, price: cohort.PriceTerms) -> Values:
+    """Drivers of a point plan that take the cash flow anew."""
+    life = float(np.asarray(demand.life))
+    longest = cohort.horizon_months(sale.wall_clock_days, replace(demand, life=LONGEST_LIFE_MONTHS))
+    decline = float(np.asarray(price.market_decline)) if price.market_at_launch is not None else None
+    return solved_section(
+        life,
+        decline,
+        lambda lives: sale.flow(replace(demand, life=lives), price, longest),
+        lambda declines: sale.flow(demand, replace(price, market_decline=declines), sale.months),
     )
+
+
+def service_use(case: Case, sale: Sale | None, values: Values) -> ServiceUse | None:
+    """The hours that serving takes; None without payback."""
+    if sale is None or case.replica is None or sale.market.mix is None:
+        return None
+    terms = case.replica.terms
+    unit = cohort.mean_unit_cost(sale.costs, sale.market.mix)
+    return ServiceUse(values["payback.tokens"], unit, terms.usd_per_accelerator_hour, terms.occupancy)
 
 
 def defined(values: Values) -> None:

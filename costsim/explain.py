@@ -58,7 +58,7 @@ def _input(path: str, values: Mapping[str, object], origins: Mapping[str, Mappin
     quantity = declared(path)
     row = origins.get(path)
     value = values.get(path, row["value"] if row is not None else None)
-    unit = quantity.unit if quantity is not None else ""
+    unit = quantity.unit if quantity is not None else str(row.get("unit", "")) if row is not None else ""
     if row is not None:
         origin = ", ".join(str(row[key]) for key in ("source", "known") if row.get(key))
     elif any(name.startswith(f"{path}.") for name in origins):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from costsim import account
+from costsim import account, origins
 from costsim import explain as explaining
-from costsim.economics.clocks import REGIMES
+from costsim.economics.clocks import ENDS, REGIMES
+from costsim.economics.ledger import monthly_cash
 from costsim.economics.payback import monthly_rows
 from costsim.economics.serving import BOUNDS
 from costsim.errors import InputError
@@ -44,7 +45,7 @@ SECTIONS = (
     "payback",
     "clocks",
 )
-CODES = {"serving.bound_by": BOUNDS, "clocks.regime": REGIMES}
+CODES = {"serving.bound_by": BOUNDS, "clocks.regime": REGIMES, "clocks.ends_by": ENDS}
 FLAGS = ("payback.repaid",)
 
 
@@ -59,6 +60,7 @@ class Plan:
         point: every figure at the inputs' centre.
         drawn: every figure over the draws; None without draws.
         advice: what would fit, where this does not.
+        drivers: the ``sensitivity`` section of the JSON; None unless asked for.
         explained: whether the JSON carries explanations.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     point: Evaluation
     drawn: Evaluation | None
     advice: Advice | None
+    drivers: dict[str, Any] | None = None
     explained: bool = False
     _memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -101,6 +104,7 @@ def plan(
     draws: int | None = None,
     stdin_text: str | None = None,
     explain: bool = False,
+    sensitivity: bool = False,
 ) -> Plan:
     """Plan a run.
 
@@ -111,6 +115,7 @@ def plan(
         draws: how many; default the scenario's; 0 for the point plan alone.
         stdin_text: what stands for ``-``.
         explain: whether `Plan.to_dict` carries each figure's formula and inputs.
+        sensitivity: whether it carries what drives cost, time and payback.
 
     Returns:
         A plan; one that does not fit is returned, not raised.
@@ -130,13 +135,20 @@ def plan(
         layouts = chosen(centre.training)
         point = evaluate(centre, layouts)
         drawn = _spread(scenario, layouts, float(point.values["step.hfu"]))
+        drives = _drivers(scenario, layouts, point) if sensitivity else None
     except InputError as error:
         raise scenario.placed(error) from None
-    made = Plan(scenario, centre, layouts, point, drawn, None, explain)
+    made = Plan(scenario, centre, layouts, point, drawn, None, drives, explain)
     if made.fits:
         return made
-    best = advice(centre.training, layouts[centre.training.main_phase])
-    return Plan(scenario, centre, layouts, point, drawn, best, explain)
+    return replace(made, advice=advice(centre.training, layouts[centre.training.main_phase]), _memo={})
+
+
+def _drivers(scenario: Scenario, layouts: Sequence[Layout], point: Evaluation) -> dict[str, Any]:
+    """What drives the plan; imported where it is asked for, because scipy is slow to start."""
+    from costsim import drivers
+
+    return drivers.sensitivity(scenario, layouts, point.values)
 
 
 def _spread(scenario: Scenario, layouts: Sequence[Layout], hfu: float) -> Evaluation | None:
@@ -165,7 +177,12 @@ def _json(made: Plan) -> dict[str, Any]:
     flat |= layout_section(made.layouts[made.case.training.main_phase])
     flat["memory.fits"] = made.fits
     flat |= account.texts(scenario, made.case)
+    if made.case.cost is not None:
+        flat["cost.monthly"] = monthly_cash(made.point.values, float(made.case.cost.research_multiplier))
+    if "serving.batch" in flat:
+        flat["serving.pareto"] = account.pareto(scenario, made.case)
     if made.point.flow is not None:
+        flat["payback.is_scenario"] = account.is_scenario(scenario)
         flat["payback.monthly"] = monthly_rows(made.point.flow)
     for path in _PROBABILITIES:  # of draws; a point has none
         if path in flat:
@@ -185,17 +202,19 @@ def _json(made: Plan) -> dict[str, Any]:
     sections["intervals"] = _intervals(made)
     sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
     sections["warnings"] = [
-        {"path": path, "message": text} for path, text in account.warnings(made.case, made.point.values)
+        {"path": path, "message": text} for path, text in account.warnings(scenario, made.case, made.point.values)
     ]
-    provenance = account.provenance(scenario, made.case)
+    provenance = origins.provenance(scenario, made.case)
     sections["provenance"] = provenance
+    if made.drivers is not None:
+        sections["sensitivity"] = made.drivers
     if made.explained:
         facts = {row["path"]: row["value"] for row in provenance}
         sections["explain"] = explaining.explanations(facts | flat, provenance)
     return sections
 
 
-_PROBABILITIES = ("payback.probability", "clocks.probability_closing")
+_PROBABILITIES = ("payback.probability", *(f"clocks.probability_{name}" for name in REGIMES))
 
 
 def _phases(made: Plan) -> list[dict[str, Any]] | None:

@@ -20,13 +20,14 @@ from costsim.inputs.kinds import nearest, shown
 from costsim.validation.score import scores
 
 SCHEMA = "costsim.validate/1"
-TABLES: dict[What, Kind] = {"step": "throughput", "memory": "memory", "hours": "runs"}
+TABLES: dict[What, Kind] = {"step": "throughput", "memory": "memory", "hours": "runs", "serving": "serving"}
 """Which table each kind of prediction is held against."""
 
 REGIMES: dict[What, tuple[Regime, ...]] = {
     "step": ("known_stack", "new_source", "new_stack"),
     "memory": ("shipped",),
     "hours": ("shipped",),
+    "serving": ("new_model", "known_stack", "new_chip"),
 }
 """With which constants the shipped evidence is predicted; the first one's scores are the pooled ones."""
 
@@ -41,7 +42,7 @@ def validate(
     """Predict published measurements without their answers, and tell how good that was.
 
     Args:
-        what: ``step``, ``memory`` or ``hours``; default what the evidence has, ``step`` of the shipped evidence.
+        what: ``step``, ``memory``, ``hours`` or ``serving``; default what the evidence has, ``step`` of the shipped.
         evidence: a CSV file with the columns of the shipped tables, or ``-``; default the shipped table. A file is
             predicted with the constants as shipped (regime ``shipped``).
         row: the id of one row, to be told in detail.
@@ -105,8 +106,8 @@ def _predicted(predict: Predictor, what: What, table: Table, regime: Regime) -> 
 
 
 def _ours(predict: Predictor, what: What) -> list[Predicted]:
-    """The shipped rows, to choose a file's constants from; memory has no constant."""
-    return [] if what == "memory" else _predicted(predict, what, shipped(TABLES[what]), "shipped")[0]
+    """The shipped rows, to choose a file's constants from; memory and serving have no constant MFU."""
+    return [] if what in ("memory", "serving") else _predicted(predict, what, shipped(TABLES[what]), "shipped")[0]
 
 
 def _all(made: Mapping[Regime, Made]) -> list[Predicted]:
@@ -127,7 +128,9 @@ def _holds(bar: Bar, regimes: Sequence[Regime], table: Table) -> list[Regime]:
 
 
 def _like(table: Table) -> Regime:
-    """What a file is like: a known stack if all of its groups are among the shipped ones, else a new source."""
+    """What a file is like: a known stack if all of its groups are shipped, else a new source; serving, a new model."""
+    if table.kind == "serving":
+        return "new_model"
     return "new_source" if _new_groups(table) else "known_stack"
 
 

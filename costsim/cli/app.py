@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "Compare scenarios: which inputs differ, and what that changes.",
     "validate": "Hold predictions against published measurements, and score them.",
     "show": "Show the catalogue: what is known, and from where.",
+    "prices": "Import prices of a cloud's catalogue as a price book.",
     "check": "Check files, and report every problem of each at once.",
     "new": "Write a commented starter scenario that can be planned as it is.",
     "schema": "Print the JSON Schema of a kind of file, for editors.",

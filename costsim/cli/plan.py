@@ -14,6 +14,7 @@ Examples:
   costsim plan llama-3.1-405b
   costsim plan my-run.yaml --set cluster.accelerators=1024 --explain
   costsim plan my-run.yaml -o my-run.json
+  costsim plan serve-a-million-users --sensitivity
   costsim plan my-run.yaml --max-cost 50M --max-days 60 -q
   cat my-run.yaml | costsim plan -
 
@@ -27,6 +28,9 @@ def plan(
         str, typer.Argument(metavar="SCENARIO", autocompletion=names.scenarios, help="A file, a catalogue name, or -.")
     ],
     explain: Annotated[bool, typer.Option("--explain", help="Add each figure's formula, inputs and sources.")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Add what drives cost, time and payback over the ranges.")
+    ] = False,
     max_cost: Annotated[
         str | None, typer.Option("--max-cost", metavar="USD", help="Exit with 1 if the final run costs more: 50M.")
     ] = None,
@@ -50,7 +54,7 @@ def plan(
     kind = formats.choose(format_, output)
     limits = amounts.usd("--max-cost", max_cost), amounts.days("--max-days", max_days)
     settings = {"seed": amounts.whole("--seed", seed), "draws": amounts.whole("--draws", draws)}
-    made = _make(scenario, overrides=tuple(set_ or ()), explain=explain, **settings)
+    made = _make(scenario, overrides=tuple(set_ or ()), explain=explain, sensitivity=sensitivity, **settings)
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
     deliver(formats.plan_text(made, kind, shown, quiet=quiet, verbose=verbose), output, force=force)
     reasons = _refusals(made, limits)

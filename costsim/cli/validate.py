@@ -24,7 +24,9 @@ no row can be predicted.
 def validate(
     what: Annotated[
         str | None,
-        typer.Option("--what", metavar="step|memory|hours", help="What to hold against it; default by the evidence."),
+        typer.Option(
+            "--what", metavar="step|memory|hours|serving", help="What to hold against it; default by the evidence."
+        ),
     ] = None,
     evidence: Annotated[
         str | None, typer.Option("--evidence", metavar="FILE", help="A CSV file, or -; default the shipped tables.")

@@ -66,11 +66,11 @@ def committed_hours(accelerators: Num, rent: RentTerms) -> Num:
 )
 @declare(
     "cost.items.unused_commitment_usd",
-    label="unused commitment",
+    label="rest of the commitment",
     unit="USD",
     formula="max(0, {cost.committed_accelerator_hours} - {run.accelerator_hours}) * "
     "{cost.rates.rent_usd_per_accelerator_hour}",
-    source="hours that are paid and not used by the final run",
+    source="hours that are paid and not used by the final run; research fills them first, see the programme",
     better="lower",
 )
 def rent_items(use: RunUse, rent: RentTerms) -> Lines:

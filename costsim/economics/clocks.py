@@ -20,6 +20,14 @@ REGIMES = ("closing", "stretching", "breaking")
 repaid within the model's life."""
 
 
+ENDS = ("nothing", "cash", "debt")
+"""What ends the money, in the order of the codes of ``clocks.ends_by``."""
+MANAGEMENT_VIEW = (
+    "payback: a management view of cash and contribution, not accounting advice: books mostly expense training as it is"
+    " spent and depreciate hardware over years, and taxes are left out"
+)
+
+
 @dataclass(frozen=True)
 class DebtTerms:
     """A loan for a share of the programme.
@@ -61,6 +69,23 @@ def payoff_months(simple_payback: Num) -> Num:
     return simple_payback
 
 
+@dataclass(frozen=True)
+class Circuit:
+    """How long the money lasts, and what it costs.
+
+    Attributes:
+        runway: months until the money is spent or the debt falls due unpaid; +inf if neither happens.
+        unpaid: 1 where it is the debt that ends it, else 0.
+        drawn: debt taken up, USD.
+        interest: paid, USD, until the debt is due.
+    """
+
+    runway: Num
+    unpaid: Num
+    drawn: Num
+    interest: Num
+
+
 @declare(
     "clocks.runway_months",
     label="runway",
@@ -70,8 +95,31 @@ def payoff_months(simple_payback: Num) -> Num:
     source="cash at the ends of months and of the run, in between in proportion",
     better="higher",
 )
-def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Num:
-    """Months until the money is spent or the debt falls due unpaid; +inf if neither happens in the flow's time.
+@declare(
+    "clocks.ends_by",
+    label="what ends the money",
+    unit="code",
+    formula="which comes first: cash spent, or debt due and unpaid",
+    source="0 nothing, 1 cash, 2 debt",
+)
+@declare(
+    "clocks.debt_usd",
+    label="debt taken up",
+    unit="USD",
+    formula="{finance.debt.share} of what of {cost.programme_usd} is spent before {finance.debt.due}",
+    source="drawn as the programme is spent",
+    better="lower",
+)
+@declare(
+    "clocks.interest_usd",
+    label="interest",
+    unit="USD",
+    formula="{finance.debt.rate} / 12 a month on what was owed when the month began, until {finance.debt.due}",
+    source="nominal interest, paid monthly, to the debt's due date or the end of the cash flow",
+    better="lower",
+)
+def circuit(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Circuit:
+    """Cash and debt: how long the money lasts, and what it costs.
 
     Args:
         flow: long enough to see the debt fall due.
@@ -81,7 +129,8 @@ def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> N
     ends = np.arange(1, flow.cost.shape[-1] + 1, dtype=np.float64)
     if debt is None:
         level = by_month(cash) + np.cumsum(flow.net, axis=-1)
-        return _first_below_zero(level, cash, flow.run_months, flow.cost)
+        runway = _first_below_zero(level, cash, flow.run_months, flow.cost)
+        return Circuit(runway, 0.0, 0.0, 0.0)
     share, due = by_month(debt.share), by_month(debt.due)
     drawn = np.where(ends - 1 < due, flow.cost * share, 0.0)
     owed = np.cumsum(drawn, axis=-1)
@@ -94,8 +143,18 @@ def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> N
     spent = flow.cost - drawn
     spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash, flow.run_months, spent)
     spent_after = _first_below_zero(repaid, cash, flow.run_months, np.where(ends < due, spent, 0.0))
-    runway: Num = np.minimum(spent_before, np.where(unpaid, due[..., 0], spent_after))[()]
-    return runway
+    after = np.where(unpaid, due[..., 0], spent_after)
+    return Circuit(
+        np.minimum(spent_before, after)[()],
+        (unpaid & (after < spent_before))[()] * 1.0,
+        owed[..., -1][()],
+        interest.sum(axis=-1)[()],
+    )
+
+
+def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Num:
+    """Months until the money ends, see `circuit`; +inf if it does not in the flow's time."""
+    return circuit(flow, cash, debt).runway
 
 
 def _first_below_zero(level: Flows, start: Num, run_months: Num, spent: Flows) -> Num:
@@ -154,7 +213,8 @@ def clocks_obstacle(funding: FundingTerms) -> str:
 def clocks_section(flow: CashFlow, simple_payback: Num, funding: FundingTerms) -> dict[str, Num]:
     """Make the ``clocks`` section.
 
-    ``clocks.regime`` is a code; `REGIMES` has its words. ``clocks.probability_closing`` is one number over all draws.
+    ``clocks.regime`` and ``clocks.ends_by`` are codes; `REGIMES` and `ENDS` have their words. Probabilities are one
+    number over all draws.
 
     Args:
         flow: by `cohort.cash_flow`.
@@ -167,11 +227,35 @@ def clocks_section(flow: CashFlow, simple_payback: Num, funding: FundingTerms) -
     if funding.cash is None:
         raise ValueError(clocks_obstacle(funding))
     payoff = payoff_months(simple_payback)
-    runway = runway_months(flow, funding.cash, funding.debt)
-    code = regime(payoff, runway)
-    return {
+    money = circuit(flow, funding.cash, funding.debt)
+    code = regime(payoff, money.runway)
+    found: dict[str, Num] = {
         "clocks.payoff_months": payoff,
-        "clocks.runway_months": runway,
+        "clocks.runway_months": money.runway,
+        "clocks.ends_by": np.where(np.isinf(money.runway), 0.0, 1.0 + money.unpaid)[()],
         "clocks.regime": code,
-        "clocks.probability_closing": probability((np.asarray(code) == 0) * 1.0),
     }
+    if funding.debt is not None:
+        found |= {"clocks.debt_usd": money.drawn, "clocks.interest_usd": money.interest}
+    return found | regime_probabilities(code)
+
+
+@declare(
+    "clocks.probability_stretching",
+    label="probability of stretching",
+    unit="fraction",
+    formula="share of draws in which {clocks.payoff_months} is finite and after {clocks.runway_months}",
+    source="the draws of the inputs",
+)
+@declare(
+    "clocks.probability_breaking",
+    label="probability of breaking",
+    unit="fraction",
+    formula="share of draws in which {clocks.payoff_months} is never",
+    source="the draws of the inputs",
+    better="lower",
+)
+def regime_probabilities(code: Num) -> dict[str, Num]:
+    """Share of draws in each regime; they add up to 1."""
+    codes = np.asarray(code)
+    return {f"clocks.probability_{name}": probability((codes == index) * 1.0) for index, name in enumerate(REGIMES)}

@@ -8,12 +8,13 @@ in which the service runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from costsim.economics.calendar import DAYS_PER_MONTH, PER_MILLION, SECONDS_PER_MONTH
-from costsim.economics.finance import by_month, divide
+from costsim.economics.finance import by_month
 
 if TYPE_CHECKING:
     from costsim.economics.finance import Flows
@@ -40,6 +41,19 @@ class BassRamp:
 
 
 @dataclass(frozen=True)
+class Successor:
+    """A better model appears, and demand moves to it.
+
+    Attributes:
+        after: months after launch.
+        half_life: months in which demand then halves.
+    """
+
+    after: Num
+    half_life: Num
+
+
+@dataclass(frozen=True)
 class DemandTerms:
     """The ``demand`` section.
 
@@ -47,8 +61,9 @@ class DemandTerms:
         peak: input and output tokens per second at full demand.
         ramp: how demand grows to its peak.
         launch_delay: from the end of the run, months.
-        life: from launch until the model is obsolete, months.
+        life: from launch until the service ends, months.
         paid_share: of tokens that are paid for.
+        successor: what takes demand away before that; None without one.
     """
 
     peak: Num
@@ -56,6 +71,7 @@ class DemandTerms:
     launch_delay: Num
     life: Num
     paid_share: Num
+    successor: Successor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,8 @@ class PriceTerms:
         cached_input: of the input price.
         batch: of the list price.
         market_at_launch: output price of equal capability elsewhere, at our launch; None without a market.
-        market_decline: factor by which it falls in a year.
+        market_input: uncached input price elsewhere, of the output price elsewhere.
+        market_decline: factor by which both fall in a year.
     """
 
     input: Num | Steps
@@ -89,6 +106,7 @@ class PriceTerms:
     cached_input: Num
     batch: Num
     market_at_launch: Num | None = None
+    market_input: Num = 1.0
     market_decline: Num = 1.0
 
 
@@ -111,11 +129,19 @@ class TokenMix:
 
 @dataclass(frozen=True)
 class UnitCosts:
-    """Serving costs, USD per million tokens: of uncached input, cached input and output."""
+    """Serving costs at the start of the scenario.
+
+    Attributes:
+        input: USD per million uncached input tokens.
+        cached_input: USD per million cached input tokens.
+        output: USD per million output tokens.
+        decline: yearly fall of all three, as the price of an accelerator-hour falls; negative where it rises.
+    """
 
     input: Num
     cached_input: Num
     output: Num
+    decline: Num = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,15 +172,20 @@ class CashFlow:
     share: Flows
     run_months: Num
 
-    @property
+    @cached_property
     def contribution(self) -> Flows:
         """Revenue less serving and fixed costs."""
         return self.revenue - self.serving - self.fixed
 
-    @property
+    @cached_property
     def net(self) -> Flows:
         """Contribution less programme cost."""
         return self.contribution - self.cost
+
+    @cached_property
+    def earned(self) -> Flows:
+        """Contribution so far, at the ends of months."""
+        return np.cumsum(self.contribution, axis=-1)
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -213,6 +244,15 @@ def ramp_share(ramp: LogisticRamp | BassRamp, age_months: Flows) -> Flows:
     return np.asarray((1.0 - decay) / (1.0 + q / p * decay))
 
 
+def demand_share(demand: DemandTerms, age_months: Flows) -> Flows:
+    """Demand as a share of its peak: the ramp, halved again and again once a successor is out."""
+    share = ramp_share(demand.ramp, age_months)
+    if demand.successor is None:
+        return share
+    since = np.maximum(0.0, age_months - by_month(demand.successor.after))
+    return np.asarray(share * np.exp2(-since / by_month(demand.successor.half_life)))
+
+
 # --- prices -----------------------------------------------------------------------------------------------------------
 
 
@@ -226,16 +266,21 @@ def price_at(price: Num | Steps, months: Flows) -> Flows:
     return value
 
 
-def market_share_of_list(price: PriceTerms, output_list: Flows, age_months: Flows) -> Flows:
-    """What share of our list the market lets us charge: 1, or its output price over ours where that is lower.
+def prices_received(price: PriceTerms, months: Flows, age_months: Flows) -> tuple[Flows, Flows]:
+    """Prices of uncached input and of output, USD per million tokens: our list, or the market's where that is lower.
 
-    The market caps the output price and all our prices follow in proportion: a buyer of equal capability compares
-    price lists, not lines of them.
+    Each line has its own cap, so that a higher list price never earns less.
+
+    Args:
+        price: list and market.
+        months: when, after the start: for the list.
+        age_months: when, after launch: for the market.
     """
+    uncached, output = price_at(price.input, months), price_at(price.output, months)
     if price.market_at_launch is None:
-        return np.ones_like(age_months)
+        return uncached, output
     market = by_month(price.market_at_launch) * np.exp(-np.log(by_month(price.market_decline)) * age_months / 12)
-    return np.minimum(1.0, divide(market, output_list, np.inf))
+    return np.minimum(uncached, market * by_month(price.market_input)), np.minimum(output, market)
 
 
 def blend(mix: TokenMix, uncached: Flows, cached: Flows, output: Flows) -> Flows:
@@ -266,34 +311,46 @@ def cash_flow(
         demand: tokens and their life.
         price: list and market.
         mix: of tokens.
-        costs: of serving.
+        costs: of serving, at the start.
         fixed_usd_per_month: after launch, to the end of the model's life.
         months: of the flow, by `horizon_months`.
     """
     opens, share, age = _service_window(launch_months(wall_clock_days, demand), demand.life, months)
     middle = np.arange(months) + opens + share / 2
-    tokens = by_month(demand.peak) * SECONDS_PER_MONTH * ramp_share(demand.ramp, age) * share
-    output = price_at(price.output, middle)
-    charged = market_share_of_list(price, output, age)
+    millions = by_month(demand.peak) * (SECONDS_PER_MONTH / PER_MILLION) * demand_share(demand, age) * share
+    uncached, output = prices_received(price, middle, age)
     discount = 1.0 - by_month(mix.batch_share) * (1.0 - by_month(price.batch))
-    uncached = price_at(price.input, middle)
-    listed = blend(mix, uncached, uncached * by_month(price.cached_input), output)
-    unit = blend(mix, by_month(costs.input), by_month(costs.cached_input), by_month(costs.output))
+    received = blend(mix, uncached, uncached * by_month(price.cached_input), output)
     return CashFlow(
         programme=programme_usd,
-        cost=by_month(programme_usd) * _spread(wall_clock_days / DAYS_PER_MONTH, months),
-        tokens=tokens,
-        revenue=tokens / PER_MILLION * by_month(demand.paid_share) * discount * charged * listed,
-        serving=tokens / PER_MILLION * unit,
+        cost=by_month(programme_usd) * spread(wall_clock_days / DAYS_PER_MONTH, months),
+        tokens=millions * PER_MILLION,
+        revenue=millions * (by_month(demand.paid_share) * discount) * received,
+        serving=millions * unit_cost_at(costs, mix, middle),
         fixed=by_month(fixed_usd_per_month) * share,
-        output_price=output * charged,
+        output_price=output,
         opens=opens,
         share=share,
         run_months=wall_clock_days / DAYS_PER_MONTH,
     )
 
 
-def _spread(run_months: Num, months: int) -> Flows:
+def mean_unit_cost(costs: UnitCosts, mix: TokenMix) -> Num:
+    """What serving a mean token costs at the start, USD per million tokens."""
+    parts = (by_month(usd) for usd in (costs.input, costs.cached_input, costs.output))
+    mean: Num = blend(mix, *parts)[..., 0]
+    return mean
+
+
+def unit_cost_at(costs: UnitCosts, mix: TokenMix, months: Flows) -> Flows:
+    """What serving a mean token costs at times after the start, USD per million tokens."""
+    unit = by_month(mean_unit_cost(costs, mix))
+    if np.all(np.asarray(costs.decline) == 0):
+        return unit
+    return np.asarray(unit * np.exp(np.log1p(-by_month(costs.decline)) * months / 12))
+
+
+def spread(run_months: Num, months: int) -> Flows:
     """Share of the run in each month; all of it in the first for a run of no time."""
     lasts = np.maximum(by_month(run_months), 1e-9)
     begins = np.arange(months, dtype=np.float64)

@@ -13,6 +13,7 @@ import numpy as np
 
 from costsim.economics.bases import RunUse as RunUse
 from costsim.economics.bases import add_up, amortised_items, committed_hours, own_items, purchase_usd, rent_items
+from costsim.economics.finance import divide
 from costsim.economics.ownership import OwnTerms as OwnTerms
 from costsim.economics.ownership import RentTerms as RentTerms
 from costsim.economics.ownership import amortised_rate, operation_rate, own_rate, purchase_price, rent_rate
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Basis = Literal["rent", "own", "amortised"]
 
-PROGRAMME_EXTRAS = ("staff", "data", "storage", "network", "contingency")
+PROGRAMME_EXTRAS = ("staff", "data", "storage", "network", "egress", "contingency")
 """Lines of the programme beside compute: each is an amount or a share of the whole programme."""
 
 
@@ -55,8 +56,10 @@ class CostTerms:
         staff: people of the programme.
         data: licences, collection, annotation.
         storage: of data and checkpoints.
-        network: egress and links to the outside.
+        network: links to the outside.
+        egress: data carried out of a cloud.
         contingency: for what is not foreseen.
+        on_demand: rent of an hour without a commitment, USD; None where the price book has none.
     """
 
     basis: Basis
@@ -68,7 +71,9 @@ class CostTerms:
     data: Amount | None = None
     storage: Amount | None = None
     network: Amount | None = None
+    egress: Amount | None = None
     contingency: Amount | None = None
+    on_demand: Num | None = None
 
 
 # --- the programme ----------------------------------------------------------------------------------------------------
@@ -76,7 +81,7 @@ class CostTerms:
 
 @declare(
     "cost.programme_items.final_run_usd",
-    label="final run",
+    label="final run's hours",
     unit="USD",
     formula="{cost.total_usd} less {cost.items.unused_commitment_usd}",
     source="hours that the final run uses",
@@ -140,6 +145,14 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     unit="USD",
     better="lower",
     formula="{cost.network}: USD, or a share of {cost.programme_usd}",
+    source="the scenario",
+)
+@declare(
+    "cost.programme_items.egress_usd",
+    label="egress",
+    unit="USD",
+    better="lower",
+    formula="{cost.egress}: USD, or a share of {cost.programme_usd}",
     source="the scenario",
 )
 @declare(
@@ -254,7 +267,50 @@ def cost_section(use: RunUse, terms: CostTerms) -> dict[str, Num]:
         **{f"cost.programme_items.{name}_usd": line for name, line in programme.items()},
         **section,
         **found,
+        **break_even_section(use, terms),
     }
+
+
+@declare(
+    "cost.break_even_utilisation.own_over_rent",
+    label="use above which owning is cheaper than renting",
+    unit="fraction",
+    formula="({cost.rates.own_usd_per_accelerator_hour} + {cost.rates.operation_usd_per_accelerator_hour}) / "
+    "({cost.rates.rent_usd_per_accelerator_hour} - {run.energy_kwh} * {cost.site.electricity} / "
+    "{run.accelerator_hours})",
+    source="an owned hour is paid whether used or not, its electricity only if used; above 1: never",
+    better="lower",
+)
+@declare(
+    "cost.break_even_utilisation.term_over_on_demand",
+    label="use of the term above which it is cheaper than on demand",
+    unit="fraction",
+    formula="{cost.rates.rent_usd_per_accelerator_hour} / {cost.rates.on_demand_usd_per_accelerator_hour}",
+    source="a commitment is paid whether used or not; above 1: never",
+    better="lower",
+)
+@declare(
+    "cost.rates.on_demand_usd_per_accelerator_hour",
+    label="rent on demand",
+    unit="USD/h",
+    formula="the price book's price of {cluster.accelerator} on demand",
+    source="the price book",
+    better="lower",
+)
+def break_even_section(use: RunUse, terms: CostTerms) -> Lines:
+    """Utilisation at which owning costs what renting does, and a term what hours on demand do."""
+    found: Lines = {}
+    if terms.rent is None:
+        return found
+    rent = rent_rate(terms.rent)
+    if terms.own is not None:
+        power = use.energy_kwh * terms.electricity / use.accelerator_hours
+        standing = own_rate(terms.own) + operation_rate(terms.own)
+        found["cost.break_even_utilisation.own_over_rent"] = divide(standing, rent - power, np.inf)
+    if terms.on_demand is not None:
+        found["cost.rates.on_demand_usd_per_accelerator_hour"] = terms.on_demand
+        found["cost.break_even_utilisation.term_over_on_demand"] = divide(rent, terms.on_demand, np.inf)
+    return found
 
 
 def not_included(terms: CostTerms) -> list[str]:

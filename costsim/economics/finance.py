@@ -182,7 +182,7 @@ def peak_funding(flows: Flows) -> Num:
     label="internal rate of return",
     unit="fraction/year",
     formula="the yearly rate at which {payback.npv_usd} is 0; none unless flows change sign once and repay",
-    source="Norstrom 1972: one sign change of the cumulative flows, one rate",
+    source="Descartes' rule of signs: flows that change sign once have one rate",
     better="higher",
 )
 def internal_rate(flows: Flows) -> Num:

@@ -144,7 +144,7 @@ def declining_share(terms: OwnTerms) -> Num:
         left = years - year
         even = (book - terms.residual) / np.maximum(left, 1.0)
         due = np.minimum(np.maximum(2.0 / years * book, even), book - terms.residual)
-        due = np.where(left > 0, due, 0.0)
+        due = np.where(left > 0, np.maximum(0.0, due), 0.0)
         charge = np.where(np.floor(age) == year, due, charge)
         book = book - due
     share: Num = charge[()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costsim.economics import finance
+from costsim.economics.needed import usd_per_million_served
 from costsim.quantities import declare
 
 if TYPE_CHECKING:
@@ -193,5 +194,7 @@ def payback_section(flow: CashFlow, discount_rate: Num) -> dict[str, Num]:
         "payback.break_even_tokens": finance.break_even_tokens(tokens, flow.programme + fixed, revenue - serving),
         "payback.peak_funding_usd": finance.peak_funding(flow.net),
         "serving.training_usd_per_million_tokens": finance.training_usd_per_million(flow.programme, tokens),
+        "serving.serving_usd_per_million_tokens": usd_per_million_served(serving, tokens),
+        "payback.revenue_usd_per_million_tokens": usd_per_million_served(revenue, tokens),
         **sums,
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from costsim.economics.engine import Roofline as Roofline
 from costsim.quantities import declare
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ class ServedModel:
         layers: transformer layers.
         hidden_size: width of the residual stream.
         kv_elements_per_token: cached for a token of context, all layers.
-        kv_heads: over which the cache can be split; 1 for a latent cache.
+        kv_heads: over which tensor parallelism can split the cache; 1 for a latent one (MLA), which it copies.
         decode_attention_flops: of one new token for each token of context.
         prefill_attention_flops: of one prompt token for each token before it.
         weight_bytes: of a weight outside the experts.
         expert_weight_bytes: of a weight in the experts.
         kv_bytes: of a cached element.
-        latent_attention: whether the cache is a latent one (MLA), which tensor parallelism copies instead of splitting.
         context_cap: tokens that sparse attention looks at, at most.
+        attention_parameters: of the attention, of which each group of attention data parallelism holds a copy.
     """
 
     parameters: float
@@ -57,8 +58,8 @@ class ServedModel:
     weight_bytes: float
     expert_weight_bytes: float
     kv_bytes: float
-    latent_attention: bool = False
     context_cap: float = math.inf
+    attention_parameters: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,27 +79,6 @@ class ServingChip:
     memory_bytes: Num
     memory_bandwidth: Num
     link_bandwidth: Num
-
-
-@dataclass(frozen=True)
-class Roofline:
-    """Fitted constants: how far engines stay from the peaks, and their fixed times.
-
-    Attributes:
-        memory_efficiency: share of the memory bandwidth reached.
-        flop_efficiency: share of the peak reached.
-        layer_seconds: fixed time of a layer in a decode step (launches, small kernels), of this kind of model.
-        allreduce_seconds: fixed time of an all-reduce.
-        link_efficiency: share of the link bandwidth that all-reduces reach.
-        memory_fraction: share of the memory that weights and KV cache may fill.
-    """
-
-    memory_efficiency: Num
-    flop_efficiency: Num
-    layer_seconds: Num
-    allreduce_seconds: Num
-    link_efficiency: Num
-    memory_fraction: Num
 
 
 @dataclass(frozen=True)
@@ -144,13 +124,19 @@ def weights_bytes(model: ServedModel) -> float:
 
 
 def kv_shards(model: ServedModel, terms: ServingTerms) -> float:
-    """Over how many accelerators a sequence's cache is spread.
+    """Over how many accelerators a sequence's cache is spread, on average over those of a replica.
 
-    Tensor parallelism splits KV heads, and a latent cache not at all; attention data parallelism spreads requests.
+    Tensor parallelism splits KV heads, and a latent cache (one head) not at all; attention data parallelism spreads
+    requests over its groups.
     """
-    if terms.attention_data_parallel > 1:
-        return terms.attention_data_parallel if model.latent_attention else terms.accelerators_per_replica
-    return 1.0 if model.latent_attention else min(terms.accelerators_per_replica, model.kv_heads)
+    groups = terms.attention_data_parallel
+    return groups * min(terms.accelerators_per_replica / groups, model.kv_heads)
+
+
+def copied_bytes(model: ServedModel, terms: ServingTerms) -> float:
+    """Bytes of attention weights that an accelerator holds because each group of requests has a copy of its own."""
+    copies = (terms.attention_data_parallel - 1.0) / terms.accelerators_per_replica
+    return model.attention_parameters * model.weight_bytes * copies
 
 
 def kv_bytes_per_sequence(model: ServedModel, terms: ServingTerms) -> Num:
@@ -162,8 +148,8 @@ def kv_bytes_per_sequence(model: ServedModel, terms: ServingTerms) -> Num:
 
 def kv_capacity(model: ServedModel, chip: ServingChip, roofline: Roofline, terms: ServingTerms) -> Num:
     """Sequences whose cache fits beside the weights; below 1 if not even one does."""
-    room = chip.memory_bytes * roofline.memory_fraction * terms.accelerators_per_replica - weights_bytes(model)
-    return room / kv_bytes_per_sequence(model, terms)
+    each = chip.memory_bytes * roofline.memory_fraction - roofline.reserved_bytes - copied_bytes(model, terms)
+    return (each * terms.accelerators_per_replica - weights_bytes(model)) / kv_bytes_per_sequence(model, terms)
 
 
 def experts_touched(model: ServedModel, batch: Num) -> Num:
@@ -212,6 +198,7 @@ def decode_times(model: ServedModel, chip: ServingChip, roofline: Roofline, term
     """
     replica = terms.accelerators_per_replica
     bandwidth = chip.memory_bandwidth * roofline.memory_efficiency
+    caching = roofline.memory_efficiency if roofline.cache_efficiency is None else roofline.cache_efficiency
     context = np.minimum(terms.input_tokens + terms.output_tokens / 2, model.context_cap)
     expert_bytes = model.expert_parameters * model.expert_weight_bytes
     cache_bytes = context * model.kv_elements_per_token * model.kv_bytes / kv_shards(model, terms)
@@ -219,20 +206,32 @@ def decode_times(model: ServedModel, chip: ServingChip, roofline: Roofline, term
     attend = model.decode_attention_flops * context / chip.attention_flops
     # software_factor scales every time, so that throughput at a given batch is proportional to it.
     slow = 1.0 / terms.software_factor
-    allreduces = 2.0 * model.layers if replica > 1 else 0.0
+    allreduces = _allreduces(model, terms)
+    wire = allreduces * _allreduce_seconds_per_token(model, chip, terms) / roofline.link_efficiency
+    dense_bytes = (weights_bytes(model) - expert_bytes) / replica + copied_bytes(model, terms)
     return DecodeTimes(
-        weights=slow * (weights_bytes(model) - expert_bytes) / replica / bandwidth,
+        weights=slow * dense_bytes / bandwidth,
         experts=slow * expert_bytes / replica / bandwidth,
-        cache=slow * cache_bytes / bandwidth,
+        cache=slow * cache_bytes / (chip.memory_bandwidth * caching),
         compute=slow * (multiply + attend) / replica / roofline.flop_efficiency,
         fixed=slow * (model.layers * roofline.layer_seconds + allreduces * roofline.allreduce_seconds),
-        exchange=slow * allreduces * _allreduce_seconds_per_token(model, chip, roofline, replica),
+        exchange=slow * (wire + roofline.sequence_seconds / terms.attention_data_parallel),
     )
 
 
-def _allreduce_seconds_per_token(model: ServedModel, chip: ServingChip, roofline: Roofline, replica: float) -> Num:
-    """Time on the wire of one token's activations (2 bytes each) in a ring all-reduce."""
-    return 2.0 * (replica - 1) / replica * model.hidden_size * 2.0 / (chip.link_bandwidth * roofline.link_efficiency)
+def _allreduces(model: ServedModel, terms: ServingTerms) -> float:
+    """All-reduces of a pass: two a layer."""
+    return 2.0 * model.layers if terms.accelerators_per_replica > 1 else 0.0
+
+
+def _allreduce_seconds_per_token(model: ServedModel, chip: ServingChip, terms: ServingTerms) -> Num:
+    """Time on a perfect wire of one token's activations (2 bytes each) in a ring all-reduce.
+
+    Groups of attention data parallelism exchange their own requests' tokens alone, all at once.
+    """
+    replica = terms.accelerators_per_replica
+    each = 2.0 * (replica - 1) / replica * model.hidden_size * 2.0 / chip.link_bandwidth
+    return each / terms.attention_data_parallel
 
 
 def reading_seconds(times: DecodeTimes, model: ServedModel, batch: Num) -> Num:
@@ -256,17 +255,33 @@ def step_seconds(times: DecodeTimes, model: ServedModel, batch: Num) -> Num:
 
 
 def prefill_seconds_per_token(model: ServedModel, chip: ServingChip, roofline: Roofline, terms: ServingTerms) -> Num:
-    """Replica time to prefill one uncached input token, on average over those of a request.
+    """Replica time of one uncached input token, on average over those of a request.
 
-    They come last in the prompt, so each looks back on ``input_tokens * (1 + cached_share) / 2`` tokens.
+    They come last in the prompt, so each looks back on ``input_tokens * (1 + cached_share) / 2`` tokens. A request
+    takes no less than reading the weights (``Roofline.prompt_reads``), and a fixed time.
     """
     replica = terms.accelerators_per_replica
     before = np.minimum(terms.input_tokens * (1.0 + terms.cached_share) / 2, model.context_cap)
-    multiply = 2.0 * model.active_parameters / chip.peak_flops
-    attend = model.prefill_attention_flops * before / chip.attention_flops
-    allreduces = 2.0 * model.layers if replica > 1 else 0.0
-    exchange = allreduces * _allreduce_seconds_per_token(model, chip, roofline, replica)
-    return ((multiply + attend) / replica / roofline.flop_efficiency + exchange) / terms.software_factor
+    reached = roofline.flop_efficiency if roofline.prefill_efficiency is None else roofline.prefill_efficiency
+    links = roofline.link_efficiency if roofline.prefill_link_efficiency is None else roofline.prefill_link_efficiency
+    multiply = 2.0 * model.active_parameters / chip.peak_flops / reached
+    attend = model.prefill_attention_flops * before / chip.attention_flops / roofline.flop_efficiency
+    exchange = _allreduces(model, terms) * _allreduce_seconds_per_token(model, chip, terms) / links
+    per_token = (multiply + attend) / replica
+    slow = 1.0 / terms.software_factor
+    uncached = terms.input_tokens * uncached_share(terms)
+    # A pass reads all weights and launches every layer, however short the prompt; what is all cached is none.
+    reading = (weights_bytes(model) / replica + copied_bytes(model, terms)) / (
+        chip.memory_bandwidth * roofline.memory_efficiency
+    )
+    least = roofline.prompt_reads * (reading + model.layers * roofline.layer_seconds)
+    some = np.maximum(uncached, 1.0)
+    return slow * (np.maximum(per_token, least / some) + exchange + roofline.request_seconds / some)
+
+
+def uncached_share(terms: ServingTerms) -> Num:
+    """Input that is prefilled, with cached tokens at what they cost, as a share of all."""
+    return 1.0 - terms.cached_share + terms.cached_share * terms.cached_cost
 
 
 @declare(
@@ -282,10 +297,11 @@ def prefill_seconds_per_token(model: ServedModel, chip: ServingChip, roofline: R
     "serving.prefill_seconds_per_token",
     label="prefill of a token",
     unit="s",
-    formula="multiplying and all-reducing one uncached token among {serving.input_tokens}",
+    formula="multiplying and all-reducing one uncached token among {serving.input_tokens}, or its share of reading all "
+    "weights if that is longer, and of the fixed time of a request",
     source="roofline with fitted overheads, docs/economics.md",
     better="lower",
 )
 def prefill_seconds(per_token: Num, terms: ServingTerms) -> Num:
     """Replica time that the input of one request takes, cached tokens included."""
-    return per_token * terms.input_tokens * (1.0 - terms.cached_share + terms.cached_share * terms.cached_cost)
+    return per_token * terms.input_tokens * uncached_share(terms)

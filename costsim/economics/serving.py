@@ -116,6 +116,24 @@ def bound_by(times: DecodeTimes, model: ServedModel, batch: Num, promised: Num, 
     return code
 
 
+def throughput(model: ServedModel, chip: ServingChip, roofline: Roofline, terms: ServingTerms, requests: Num) -> Num:
+    """Output tokens per second and accelerator of a replica that is given so many requests at once.
+
+    Each that ends is followed by another; those whose cache finds no room wait.
+
+    Args:
+        model: that is served.
+        chip: its accelerators.
+        roofline: the engine.
+        terms: request and layout.
+        requests: at once, of a replica.
+    """
+    batch = batch_size(requests, kv_capacity(model, chip, roofline, terms))
+    step = step_seconds(decode_times(model, chip, roofline, terms), model, batch)
+    prefill = prefill_seconds(prefill_seconds_per_token(model, chip, roofline, terms), terms)
+    return output_rate(step, prefill, batch, terms)
+
+
 # --- money ------------------------------------------------------------------------------------------------------------
 
 

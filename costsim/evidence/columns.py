@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["throughput", "memory", "runs"]
-KINDS: tuple[Kind, ...] = ("throughput", "memory", "runs")
+Kind = Literal["throughput", "memory", "runs", "serving"]
+KINDS: tuple[Kind, ...] = ("throughput", "memory", "runs", "serving")
 
 SPEED = ("step_time_s", "step_time_incl_eval_s", "seqs_per_s", "tok_per_s", "tok_per_s_per_device",
          "derived_tok_per_s_per_device", "tflops_per_device", "mfu_pct", "hfu_pct")  # fmt: skip
@@ -24,6 +24,10 @@ MEASURED: dict[Kind, tuple[str, ...]] = {
         "final_val_loss_pile", "loss_note", "energy_mwh", "co2_t", "train_flops_reported", "flops_6nd",
         "flops_arch_causal", "ideal_hours_at_reported_speed", "goodput_vs_reported_speed", "peak_mem_gib",
     ),
+    "serving": (
+        "out_tok_s_per_gpu", "total_tok_s_per_gpu", "ttft_ms", "tpot_ms", "plain_roofline_out_tok_s_per_gpu",
+        "calibrated_roofline_out_tok_s_per_gpu", "note",
+    ),
 }  # fmt: skip
 """What was measured, and what is derived from it, by table; with the columns that `ANSWERS` describes, all of it."""
 
@@ -35,6 +39,7 @@ RETOLD = ("quote", "notes", "hours_scope")
 
 TELLING: dict[Kind, tuple[str, ...]] = {
     "runs": ("tokens_b",),
+    "serving": ("out_tok_s_per_gpu",),
     "memory": ("memory_kind", "component"),
     "throughput": SPEED,
 }
@@ -44,6 +49,7 @@ NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "throughput": (("hardware",), ("n_devices",), ("layers",), ("d_model",), SPEED),
     "memory": (("hardware",), ("n_devices",), ("layers",), ("d_model",), ("peak_mem_gib",)),
     "runs": (("hardware",), ("tokens_b",), ("device_hours_used", "reported_device_hours")),
+    "serving": (("hardware",), ("model",), ("isl",), ("osl",), ("out_tok_s_per_gpu",)),
 }
 """What a table of each kind cannot do without: one column out of each group."""
 
@@ -51,7 +57,8 @@ POSITIVE = (
     "layers", "d_model", "n_heads", "n_kv_heads", "head_dim", "d_ff", "vocab", "moe_top_k", "moe_d_ff",
     "total_params_b", "active_params_b", "tokens_b", "device_mem_gb", "n_devices", "tp", "pp", "vpp", "cp", "ep", "dp",
     "seq_len", "micro_batch", "grad_accum", "global_batch_seqs", "global_batch_tokens", *SPEED, "peak_mem_gib",
-    "reported_device_hours", "device_hours_used", "bf16_dense_peak_tflops",
+    "reported_device_hours", "device_hours_used", "bf16_dense_peak_tflops", "n_gpus", "isl", "osl", "concurrency",
+    "out_tok_s_per_gpu",
 )  # fmt: skip
 """Columns of numbers above zero."""
 

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 
 from costsim.evidence.understood import Unread
 
-What = Literal["step", "memory", "hours"]
-WHAT: tuple[What, ...] = ("step", "memory", "hours")
-Regime = Literal["known_stack", "new_source", "new_stack", "shipped"]
+What = Literal["step", "memory", "hours", "serving"]
+WHAT: tuple[What, ...] = ("step", "memory", "hours", "serving")
+Regime = Literal["known_stack", "new_source", "new_stack", "new_model", "new_chip", "shipped"]
 QUANTILES = ("p5", "p10", "p25", "p75", "p90", "p95")
 
 

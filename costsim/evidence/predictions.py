@@ -15,6 +15,7 @@ from costsim.evidence.measured import TERA, tokens_per_second
 from costsim.evidence.memory_rows import predict_memory
 from costsim.evidence.predict_step import as_read, chosen_layouts, log_seconds_per_token, steps, tokens_of
 from costsim.evidence.predicted import Omitted, Predicted, Regime, What
+from costsim.evidence.serving_rows import predict_serving
 from costsim.evidence.table import shipped
 from costsim.inputs import intervals
 from costsim.inputs.fits import left_out_by, left_out_fits, step_fits
@@ -51,14 +52,14 @@ def predict(
     """Predict rows of a table.
 
     Args:
-        what: step, memory or hours.
+        what: step, memory, hours or serving.
         rows: cells by column, answers included; predictions see none of those.
         regime: which rows the constants may have been fitted on.
 
     Returns:
         The predictions; rows without a measurement, a shape or a device count; rows that could not be predicted.
     """
-    by_what = {"step": _step, "memory": predict_memory, "hours": predict_hours}
+    by_what = {"step": _step, "memory": predict_memory, "hours": predict_hours, "serving": predict_serving}
     done: list[Predicted] = []
     ineligible: list[Omitted] = []
     skipped: list[Omitted] = []

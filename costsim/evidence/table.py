@@ -132,7 +132,12 @@ def number(row: Mapping[str, str], column: str) -> float | None:
 
 
 def group_of(row: Mapping[str, str]) -> str:
-    """Who published a row: its source group, else its organisation (full runs), else one group of all such rows."""
+    """Who published a row: its source group, else its organisation (full runs), else one group of all such rows.
+
+    Serving is grouped by what was served on what, since most of its rows are of two sources.
+    """
+    if "out_tok_s_per_gpu" in row and not row.get("source_group"):
+        return f"{row.get('hardware', '').strip()} {(row.get('model_key') or row.get('model', '')).strip()}".lower()
     return row.get("source_group") or row.get("org") or UNGROUPED
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from costsim.economics import cohort, replica
 from costsim.economics.calendar import HOURS_PER_YEAR
@@ -17,21 +16,16 @@ from costsim.errors import InputError
 from costsim.inputs import machine
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.case import Case, MarketTerms, PhaseTerms, Replica, TrainingTerms
+from costsim.inputs.money import TERM_YEARS
+from costsim.inputs.prices import rent_quote, rent_terms
 from costsim.inputs.scenario import Scenario
+from costsim.inputs.served import ElementBytes, engine_constants, replica_link, served_model, serving_rate
+from costsim.inputs.serving import ByChip
 from costsim.scaling.laws import Law, counted_parameters, with_drawn_constants, with_drawn_level
-from costsim.training.architecture import (
-    attended_keys,
-    attention_flops_per_token,
-    attention_output_width,
-    kv_cache_elements_per_token,
-    moe_layers,
-    parameters,
-    query_width,
-)
+from costsim.training.architecture import parameters
 from costsim.training.goodput import FailureTerms
-from costsim.training.shape import Architecture
-from costsim.uncertainty.draws import at_centre, draw, stream
-from costsim.uncertainty.ranges import Num
+from costsim.uncertainty.draws import at_centre, draw, placed, ranges, stream
+from costsim.uncertainty.ranges import Num, Range
 
 SECONDS_PER_DAY = 86400.0
 DAYS_PER_MONTH = 365.25 / 12
@@ -73,6 +67,11 @@ class Drawn:
         return cls._of(scenario, draw(scenario.fields, seed, n), law, draw(_outside(scenario), seed, n))
 
     @classmethod
+    def at(cls, scenario: Scenario, values: Mapping[str, Num]) -> Drawn:
+        """Ranges at values that are given by path, the others and the law at their centre."""
+        return cls._of(scenario, placed(scenario.fields, values), scenario.law.law, placed(_outside(scenario), values))
+
+    @classmethod
     def _of(cls, scenario: Scenario, fields: Any, law: Law, outside: dict[str, Any]) -> Drawn:
         shared = scenario.prices.serving_rent is scenario.prices.rent
         return cls(
@@ -101,6 +100,14 @@ def _outside(scenario: Scenario) -> dict[str, Any]:
         "cost.site.pue": scenario.site.pue,
         **{path: None if price is None else price.value for path, price in chosen.items()},
     }
+
+
+def uncertain(scenario: Scenario) -> dict[str, Range]:
+    """Every range that a plan's cost, time and payback may depend on, by the path of its input; the law's are not."""
+    outside = {path: value for path, value in _outside(scenario).items() if isinstance(value, Range)}
+    if scenario.prices.serving_rent is scenario.prices.rent:
+        outside.pop(SERVING_RENT, None)
+    return ranges(scenario.fields) | outside
 
 
 def _drawn_law(scenario: Scenario, seed: int, n: int) -> Law:
@@ -214,8 +221,16 @@ def _cost(scenario: Scenario, drawn: Drawn) -> CostTerms:
         own=_own(scenario, drawn),
         electricity=drawn.electricity,
         research_multiplier=cost.research_multiplier,
+        on_demand=_on_demand(scenario),
         **{name: _amount(getattr(cost, name)) for name in PROGRAMME_EXTRAS},
     )
+
+
+def _on_demand(scenario: Scenario) -> float | None:
+    """Rent of an hour without a commitment, beside which a term is held; None where the book has none."""
+    if scenario.fields.cost.rent.term not in TERM_YEARS or "on-demand" not in rent_terms(scenario.accelerator):
+        return None
+    return rent_quote(scenario.accelerator, "on-demand", scenario.start).usd_per_hour
 
 
 def _amount(line: Any) -> Amount | None:
@@ -255,24 +270,11 @@ def _own(scenario: Scenario, drawn: Drawn) -> OwnTerms | None:
 
 
 def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
-    serving, chip = drawn.fields.serving, scenario.serving_accelerator
+    serving, chip, a = drawn.fields.serving, scenario.serving_accelerator, scenario.model.architecture
     assert serving is not None
     assert chip is not None
-    peak = chip.peak(serving_rate(chip, serving.precision))
-    size = serving.accelerators_per_replica or chip.accelerators_per_node
-    link = chip.scale_up.bandwidth if size <= chip.scale_up.domain else None
-    if link is None:
-        link = chip.scale_out.bandwidth if chip.scale_out is not None else chip.memory.bandwidth
-    r = serving.roofline
-    roofline = replica.Roofline(
-        memory_efficiency=r.memory_efficiency,
-        flop_efficiency=r.flop_efficiency,
-        layer_seconds=r.expert_layer if scenario.model.architecture.experts is not None else r.dense_layer,
-        allreduce_seconds=r.allreduce,
-        link_efficiency=r.link_efficiency,
-        memory_fraction=r.memory_fraction,
-    )
     assert drawn.serving_rent is not None
+    size = serving.accelerators_per_replica or chip.accelerators_per_node
     terms = replica.ServingTerms(
         accelerators_per_replica=float(size),
         input_tokens=serving.input_tokens,
@@ -282,56 +284,33 @@ def _replica(scenario: Scenario, drawn: Drawn) -> Replica:
         cached_cost=serving.cached_cost,
         occupancy=serving.occupancy,
         usd_per_accelerator_hour=drawn.serving_rent,
-        software_factor=_by_vendor(serving.software_factor, chip),
-        residual=_by_vendor(serving.residual, chip),
+        software_factor=_of_chip(serving.software_factor, chip),
+        residual=_of_chip(serving.residual, chip),
         attention_data_parallel=float(serving.attention_data_parallel),
         measured_tokens_per_second=serving.measured_tokens_per_second,
     )
-    chip_terms = replica.ServingChip(peak, chip.attention_peak(), chip.memory.capacity, chip.memory.bandwidth, link)
-    return Replica(served_model(scenario.model.architecture, serving), chip_terms, roofline, terms)
-
-
-def _by_vendor(value: Any, chip: Accelerator) -> Any:
-    """One number, or the one of the chip's vendor."""
-    if not hasattr(value, "nvidia"):
-        return value
-    return value.nvidia if chip.vendor.casefold() == "nvidia" else value.other
-
-
-def serving_rate(chip: Accelerator, precision: str) -> str:
-    """The precision whose rate a replica's products run at: that of the weights, or the next wider one of the chip."""
-    order = ("fp4", "fp8", "int8", "bf16", "fp16", "tf32", "fp32")
-    has = chip.peak_flops.rates()
-    start = order.index(precision)
-    return next((name for name in (precision, *order[start:], *order) if name in has), precision)
-
-
-def served_model(a: Architecture, serving: Any) -> replica.ServedModel:
-    """The model as a replica sees it; lengths of windows are taken at the middle of the requests' lengths."""
-    context = machine.centre(serving.input_tokens) + machine.centre(serving.output_tokens) / 2
-    count, e, mla = parameters(a), a.experts, a.attention
-    latent = mla.kind == "mla"
-    seen = float(np.asarray(attended_keys(a, context, causal=False))) / context
-    prompt = attention_flops_per_token(a, machine.centre(serving.input_tokens), multi_token_prediction=False)
-    absorbed = a.heads * (2 * mla.kv_rank + mla.rope_size)  # MLA decodes in the latent space: DeepSeek-V2, section 2.1
-    narrow = serving.precision
-    return replica.ServedModel(
-        parameters=float(count.total),
-        active_parameters=float(count.active if a.tied_embeddings else count.active - count.embedding),
-        expert_parameters=float(moe_layers(a) * e.routed * count.expert_each) if e is not None else 0.0,
-        experts=float(e.routed) if e is not None else 0.0,
-        experts_per_token=float(e.active) if e is not None else 0.0,
-        layers=float(a.layers),
-        hidden_size=float(a.hidden_size),
-        kv_elements_per_token=float(np.asarray(kv_cache_elements_per_token(a, context))),
-        kv_heads=1.0 if latent else float(a.kv_heads),
-        decode_attention_flops=2.0 * seen * (absorbed if latent else query_width(a) + attention_output_width(a)),
-        prefill_attention_flops=2.0 * prompt / machine.centre(serving.input_tokens),
-        weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
-        expert_weight_bytes=getattr(serving.roofline.weight_bytes, narrow),
-        kv_bytes=getattr(serving.roofline.kv_bytes, narrow),
-        latent_attention=latent,
+    chip_terms = replica.ServingChip(
+        chip.peak(serving_rate(chip, serving.precision)),
+        chip.attention_peak(),
+        chip.memory.capacity,
+        chip.memory.bandwidth,
+        replica_link(chip, size),
     )
+    weight, kv = (
+        getattr(each, serving.precision) for each in (serving.roofline.weight_bytes, serving.roofline.kv_bytes)
+    )
+    model = served_model(
+        a, machine.centre(serving.input_tokens), machine.centre(serving.output_tokens), ElementBytes(weight, weight, kv)
+    )
+    return Replica(model, chip_terms, engine_constants(serving.roofline, a, _of_chip(serving.overhead, chip)), terms)
+
+
+def _of_chip(value: Any, chip: Accelerator) -> Any:
+    """One number, or that of the chip, else of its vendor, else of any other."""
+    if not isinstance(value, ByChip):
+        return value
+    of_vendor = {"nvidia": value.nvidia, "amd": value.amd}.get(chip.vendor.casefold(), value.other)
+    return value.chips.get(chip.name, of_vendor)
 
 
 def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:
@@ -346,6 +325,7 @@ def _market(scenario: Scenario, drawn: Drawn) -> MarketTerms | None:
         discount_rate=finance.discount_rate,
         funding=_funding(finance),
         fixed_usd_per_month=finance.fixed_costs,
+        cost_decline=fields.serving.cost_decline if fields.serving is not None else 0.0,
     )
 
 
@@ -359,7 +339,9 @@ def _demand(demand: Any) -> cohort.DemandTerms:
         curve = cohort.LogisticRamp(ramp.midpoint, ramp.width)
     else:
         curve = cohort.BassRamp(ramp.p, ramp.q)
-    return cohort.DemandTerms(peak, curve, demand.launch_delay, demand.life, demand.paid_share)
+    follows = demand.successor
+    successor = cohort.Successor(follows.after, follows.half_life) if follows is not None else None
+    return cohort.DemandTerms(peak, curve, demand.launch_delay, demand.life, demand.paid_share, successor)
 
 
 def _price(price: Any, scenario: Scenario) -> cohort.PriceTerms:
@@ -375,6 +357,7 @@ def _price(price: Any, scenario: Scenario) -> cohort.PriceTerms:
         cached_input=price.cached_input,
         batch=price.batch,
         market_at_launch=price.market_at_launch,
+        market_input=price.market_input,
         market_decline=price.market_decline,
     )
 

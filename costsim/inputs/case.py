@@ -88,7 +88,10 @@ class Replica:
 
 @dataclass(frozen=True)
 class MarketTerms:
-    """What the model earns, and who pays until then; None is what was not given."""
+    """What the model earns, and who pays until then; None is what was not given.
+
+    ``cost_decline`` is the yearly fall of the price of an accelerator-hour that serves.
+    """
 
     demand: DemandTerms | None
     price: PriceTerms | None
@@ -96,6 +99,7 @@ class MarketTerms:
     discount_rate: Num
     funding: FundingTerms
     fixed_usd_per_month: Num
+    cost_decline: Num
 
 
 @dataclass(frozen=True)

@@ -265,7 +265,18 @@ class Uncertainty(Strict):
     Attributes:
         draws: how many; 0 for the point plan alone.
         seed: of the random streams.
+        sensitivity_points: base points of the quasi-random sequence behind Sobol' indices.
     """
 
     draws: Annotated[int, Kind(units.COUNT, lower=0, upper=10_000_000, whole=True)]
     seed: Annotated[int, Kind(units.COUNT, lower=0, upper=2**53, whole=True)]
+    sensitivity_points: Annotated[int, Kind(units.COUNT, lower=2, upper=2**20, whole=True)]
+
+    @pydantic.field_validator("sensitivity_points")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise FieldError(
+                "is no power of two", allowed="512, 1024, 2048 and so on: the sequence is balanced only there"
+            )
+        return value

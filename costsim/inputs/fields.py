@@ -57,7 +57,8 @@ class _DateMark:
         return {"type": "string", "format": "date"}
 
 
-Date: TypeAlias = Annotated[datetime.date, _DateMark()]
+DATE = _DateMark()
+Date: TypeAlias = Annotated[datetime.date, DATE]
 """A date, written ``2024-02-01``."""
 
 Items: TypeAlias = Annotated[tuple[Item, ...], pydantic.Field(strict=False)]

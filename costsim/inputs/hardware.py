@@ -239,10 +239,12 @@ class Price(Section):
     Attributes:
         covers: of a purchase, what the price pays for besides the chip: its share of a board, or of a whole server.
         url: where the source found it.
+        until: the last day of the offer; on a later day it has expired.
     """
 
     kind: Literal["rent", "purchase"]
     date: Date
+    until: Date | None = None
     provider: str = ""
     term: Term | None = None
     usd_per_hour: UsdPerHour | None = None
@@ -262,6 +264,8 @@ class Price(Section):
             problems.append(Problem(f"a price of kind '{self.kind}' needs '{wanted}'"))
         elif (amount.centre() if isinstance(amount, Range) else amount) <= 0:
             problems.append(Problem("a price of zero is no offer", wanted, allowed="a price above zero, or no entry"))
+        if self.until is not None and self.until < self.date:
+            problems.append(Problem("an offer ends before it is made", "until", allowed=f"a day from {self.date} on"))
         if self.kind == "rent" and self.term is None:
             problems.append(Problem("a rent needs its term", allowed=f"term: one of {', '.join(get_args(Term))}"))
         if self.kind == "purchase" and self.term is not None:

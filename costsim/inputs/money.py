@@ -19,7 +19,7 @@ from costsim.inputs import units
 from costsim.inputs.fields import ByShape, Date, FieldError, Items, Strict
 from costsim.inputs.hardware import Term
 from costsim.inputs.kinds import Kind
-from costsim.inputs.prices import BookEntry
+from costsim.inputs.prices import BookEntry, PriceOrBook
 from costsim.inputs.quantity import (
     AtLeastOneRange,
     EventsPerHourRange,
@@ -36,10 +36,10 @@ from costsim.inputs.quantity import (
     UsdPerMtokRange,
     UsdRange,
 )
+from costsim.inputs.serving import ByChip as ByChip
 from costsim.inputs.serving import HourPrice as HourPrice
 from costsim.inputs.serving import Rent as Rent
 from costsim.inputs.serving import Serving as Serving
-from costsim.inputs.serving import SoftwareFactors as SoftwareFactors
 from costsim.uncertainty.ranges import Range
 
 TERM_YEARS: Mapping[str, float] = {"1-year": 1.0, "3-year": 3.0}
@@ -50,7 +50,7 @@ AgeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years", 
 SpanInMonths: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="months", above=True, ranges=True)]
 NetworkShare: TypeAlias = Annotated[float | Range, Kind(units.FRACTION, upper=0.9, ranges=True)]
 MtokPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_MTOK, above=True, ranges=True)]
-UnitPrice: TypeAlias = Annotated[float | Range, Kind(units.USD, above=True, bare=True, ranges=True)]
+UnitPrice: TypeAlias = Annotated[float | Range | BookEntry, PriceOrBook(units.USD, above=True, bare=True, ranges=True)]
 
 Purchase: TypeAlias = Annotated[
     UnitPrice | BookEntry | None, ByShape("a price such as 30000 USD, a range, or {book: accelerator/purchase}")
@@ -206,7 +206,8 @@ class Cost(Strict):
         staff: people.
         data: licences, collection, annotation.
         storage: of data and checkpoints.
-        network: to the outside.
+        network: links to the outside.
+        egress: data carried out of a cloud.
         contingency: for what is not foreseen.
     """
 
@@ -221,6 +222,7 @@ class Cost(Strict):
     data: Line | None = None
     storage: Line | None = None
     network: Line | None = None
+    egress: Line | None = None
     contingency: Line | None = None
 
 
@@ -243,6 +245,18 @@ class Bass(Strict):
     q: PositiveNumberRange
 
 
+class SuccessorFields(Strict):
+    """A better model takes demand away; ``demand.successor``.
+
+    Attributes:
+        after: launch.
+        half_life: in which demand then halves.
+    """
+
+    after: MonthsRange
+    half_life: SpanInMonths
+
+
 class Demand(Strict):
     """Tokens that are asked for; ``demand``.
 
@@ -252,8 +266,9 @@ class Demand(Strict):
         users: at full demand, instead of ``peak``.
         tokens_per_user_per_day: input and output.
         ramp: how demand grows to its peak.
-        life: from launch until the model is obsolete.
+        life: from launch until the service ends.
         paid_share: of tokens that are paid for.
+        successor: what takes demand away before that.
     """
 
     launch_delay: MonthsRange
@@ -263,6 +278,7 @@ class Demand(Strict):
     ramp: Annotated[Logistic | Bass, pydantic.Field(discriminator="kind")]
     life: SpanInMonths
     paid_share: FractionRange
+    successor: SuccessorFields | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_peak(self) -> Demand:
@@ -301,7 +317,8 @@ class Price(Strict):
         cached_input: of the input price.
         batch: of the list price.
         market_at_launch: output tokens of equal capability elsewhere: caps ours.
-        market_decline: factor by which that falls in a year.
+        market_input: uncached input elsewhere, of the output price elsewhere: caps ours.
+        market_decline: factor by which both fall in a year.
     """
 
     input: ListPrice
@@ -309,6 +326,7 @@ class Price(Strict):
     cached_input: FractionRange
     batch: FractionRange
     market_at_launch: MtokPrice | None = None
+    market_input: PositiveFractionRange
     market_decline: GrowthPerYearRange
 
     @pydantic.model_validator(mode="after")

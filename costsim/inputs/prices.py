@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
+import pydantic
+
 from costsim.errors import CostsimError, InputError, Problem
 from costsim.inputs.accelerator import Accelerator, load_accelerator
-from costsim.inputs.fields import Date, Strict, validate
+from costsim.inputs.book import BookFile, with_book
+from costsim.inputs.fields import DATE, Date, FieldError, Strict, validate
 from costsim.inputs.hardware import Covers, Origin, Price, Term
-from costsim.inputs.kinds import nearest, shown
+from costsim.inputs.kinds import Kind, nearest, shown
 from costsim.inputs.source import Place
 from costsim.uncertainty.ranges import Range
 
@@ -69,11 +74,55 @@ class PurchaseQuote(Offer):
     covers: Covers
 
 
+MARK = "book:"
+"""What a price by reference begins with, where it is one line of text."""
+
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+
+
 class BookEntry(Strict):
-    """A price by reference: ``{book: h100-sxm/nebius/on-demand, as_of: 2026-09-01}``."""
+    """A price by reference: ``{book: h100-sxm/nebius/on-demand, as_of: 2026-09-01}``.
+
+    The day may stand behind the reference, ``h100-sxm/nebius/on-demand@2026-09-01``; a month means its last day.
+    """
 
     book: str
     as_of: Date | None = None
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _day_behind(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or not isinstance(value.get("book"), str) or "@" not in value["book"]:
+            return value
+        reference, _, day = value["book"].rpartition("@")
+        if value.get("as_of") is not None:
+            raise FieldError("the day is given twice", field="as_of", allowed="behind the @, or as as_of")
+        return {**value, "book": reference, "as_of": _last_day(day.strip())}
+
+
+def _last_day(text: str) -> str:
+    """A day, or the last one of a month, as text."""
+    found = _MONTH.fullmatch(text)
+    if found is None:
+        return text
+    year, month = int(found[1]), int(found[2])
+    return f"{text}-{calendar.monthrange(year, month)[1]:02d}"
+
+
+class PriceOrBook(Kind):
+    """A price, which may be one line that names one of the book: ``book:h100-sxm/nebius/on-demand@2026-09``."""
+
+    def read(self, value: object) -> Any:
+        """Convert a value of a file.
+
+        Raises:
+            FieldError: it is neither.
+        """
+        if not isinstance(value, str) or not value.strip().casefold().startswith(MARK):
+            return super().read(value)
+        reference, _, day = value.strip()[len(MARK) :].strip().partition("@")
+        as_of = DATE.read(_last_day(day.strip())) if day else None
+        return BookEntry(book=reference.strip(), as_of=as_of)
 
 
 def rent_quote(accelerator: Accelerator, term: str, as_of: datetime.date, provider: str | None = None) -> Quote:
@@ -146,7 +195,12 @@ def purchase_quote(
 
 
 def book_quote(
-    reference: str, as_of: datetime.date, relative_to: str | None = None, place: Place | None = None, path: str = ""
+    reference: str,
+    as_of: datetime.date,
+    relative_to: str | None = None,
+    place: Place | None = None,
+    path: str = "",
+    book: BookFile | None = None,
 ) -> Quote | PurchaseQuote:
     """The price that a reference names: ``h100-sxm/nebius/on-demand``, ``h100-sxm/1-year`` or ``h100-sxm/purchase``.
 
@@ -156,12 +210,13 @@ def book_quote(
         relative_to: the file that names it, beside which a path to a hardware file is looked up.
         place: where it was said, for messages.
         path: dotted path of the field that said it.
+        book: the user's own.
 
     Raises:
         InputError: it names no price of the book.
     """
     name, provider, term = _parts(reference, place, path)
-    accelerator, _ = load_accelerator(name, relative_to, place, path)
+    accelerator = with_book(load_accelerator(name, relative_to, place, path)[0], book)
     try:
         if term == "purchase":
             return purchase_quote(accelerator, as_of, provider)
@@ -212,6 +267,9 @@ def _choose(
     accelerator: Accelerator, rows: Sequence[tuple[int, Price]], as_of: datetime.date, amount: Callable[[Price], float]
 ) -> tuple[Price, dict[str, Any]]:
     """The row to take, and how it was chosen, as the fields of an `Offer`."""
+    rows = [(index, row) for index, row in rows if row.until is None or row.until >= as_of]
+    if not rows:
+        raise InputError(Problem(f"every such price of {accelerator.name} has expired by {as_of}", allowed="state one"))
     past = [(index, row) for index, row in rows if row.date <= as_of]
     if past:
         newest = max(row.date for _, row in past)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.accelerator import Accelerator
+from costsim.inputs.book import BookFile
 from costsim.inputs.money import Cost, Serving
 from costsim.inputs.prices import BookEntry, PurchaseQuote, Quote, book_quote, purchase_quote, rent_quote, rent_terms
 from costsim.inputs.source import Place
@@ -23,12 +24,14 @@ class Chosen:
         origin: where it comes from, in words; empty where the scenario states it.
         note: what should be said about the choice.
         covers: of a purchase, what it pays for.
+        warning: that the price is old for the day it is wanted for; empty if it is not.
     """
 
     value: float | Range
     origin: str = ""
     note: str = ""
     covers: str = "chip"
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def choose(
     *,
     any_term: bool = False,
     place_of: Callable[[str], Place] = lambda _: Place(""),
+    book: BookFile | None = None,
 ) -> Prices:
     """The prices of a scenario.
 
@@ -66,6 +70,7 @@ def choose(
         start: the day that prices are of, unless a reference names another.
         any_term: whether the term is only a default, so that another may stand in where the book lacks it.
         place_of: where a path of the scenario was said, beside which a reference may name a hardware file.
+        book: the user's own, which the accelerators have already.
 
     Raises:
         InputError: the chosen basis, or serving, has no price.
@@ -74,7 +79,7 @@ def choose(
     rent_path, own_path = "cost.rent.usd_per_accelerator_hour", "cost.own.usd_per_accelerator"
     served_path = "serving.usd_per_accelerator_hour"
     term = _term(cost.rent.term, accelerator, any_term)
-    find = _Finder(start, place_of, problems)
+    find = _Finder(start, place_of, problems, book)
     rent = find.rent(cost.rent.usd_per_accelerator_hour, term, accelerator, rent_path)
     own = find.purchase(cost.own.usd_per_accelerator, accelerator, own_path)
     if rent is None and cost.basis == "rent" and not problems:
@@ -89,14 +94,25 @@ def choose(
     served = None
     if serving is not None and server is not None:
         stated = serving.usd_per_accelerator_hour
+        if stated is None and server.name == accelerator.name and cost.rent.usd_per_accelerator_hour is not None:
+            return _checked(problems, Prices(rent, own, rent))  # one chip has one price, unless another is stated
         served = find.rent(stated, _term(cost.rent.term, server, any_term), server, served_path)
         if served is None and server is accelerator:
             served = rent
         if served is None and not problems:
             problems.append(_lacking(served_path, _no_rent(server, cost.rent.term)))
+    return _checked(problems, Prices(rent, own, served))
+
+
+def _checked(problems: list[Problem], found: Prices) -> Prices:
+    """Prices, where nothing is wrong with them.
+
+    Raises:
+        InputError: the problems.
+    """
     if problems:
         raise InputError(problems)
-    return Prices(rent, own, served)
+    return found
 
 
 def _term(term: str, accelerator: Accelerator, any_term: bool) -> str:
@@ -125,11 +141,13 @@ class _Finder:
         start: the day that a reference without a day is of.
         place_of: where a path of the scenario was said.
         problems: what is wrong with a reference is added here; a book without the price is not a problem by itself.
+        book: the user's own.
     """
 
     start: datetime.date
     place_of: Callable[[str], Place]
     problems: list[Problem]
+    book: BookFile | None = None
 
     def rent(self, stated: object, term: str, accelerator: Accelerator, path: str) -> Chosen | None:
         """A price of an hour: stated, by reference, or the book's for the term."""
@@ -159,7 +177,8 @@ class _Finder:
         place = self.place_of(f"{path}.book")
         try:
             if isinstance(stated, BookEntry):
-                quote = book_quote(stated.book, stated.as_of or self.start, place.file, place, f"{path}.book")
+                day = stated.as_of or self.start
+                quote = book_quote(stated.book, day, place.file, place, f"{path}.book", self.book)
             else:
                 quote = from_book()
         except InputError as error:
@@ -171,8 +190,8 @@ class _Finder:
             self.problems.append(Problem(f"is {is_}", f"{path}.book", allowed=f"expected {expected}"))
             return None
         if isinstance(quote, Quote):
-            return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path))
-        return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers)
+            return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path), warning=_warning(quote))
+        return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers, _warning(quote))
 
 
 def _origin(quote: Quote | PurchaseQuote) -> str:
@@ -183,7 +202,11 @@ def _origin(quote: Quote | PurchaseQuote) -> str:
 
 def _note(quote: Quote | PurchaseQuote, path: str) -> str:
     """What should be said about a price of the book; empty if nothing."""
-    said = [quote.note] if quote.note else []
-    if quote.stale:
-        said.append(f"the price is of {quote.date}, more than half a year before the start")
-    return f"{path}: {'; '.join(said)}" if said else ""
+    return f"{path}: {quote.note}" if quote.note else ""
+
+
+def _warning(quote: Quote | PurchaseQuote) -> str:
+    """That a price is stale."""
+    if not quote.stale:
+        return ""
+    return f"the price is of {quote.date}, more than half a year before the start"

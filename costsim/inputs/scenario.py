@@ -14,6 +14,7 @@ import pydantic
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue, pricing
 from costsim.inputs.accelerator import Accelerator, load_accelerator
+from costsim.inputs.book import BookFile, load_book, with_book
 from costsim.inputs.cluster import Cluster, Training, Uncertainty
 from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
 from costsim.inputs.law import LoadedLaw, load_law
@@ -57,6 +58,7 @@ class ScenarioFields(Strict):
         name: what the plan is called.
         question: what it answers, one sentence.
         start: the day from which months and price dates count; default that of the price book.
+        prices: path of a price book, which goes before the shipped one.
         sources: where its numbers are published.
         model: a catalogue name, a path to a config.json, a shape, or a size.
         training: what is trained on.
@@ -74,6 +76,7 @@ class ScenarioFields(Strict):
     name: str
     question: str = ""
     start: Date | None = None
+    prices: str | None = None
     sources: Items[Annotated[str | ScenarioSource, ByShape("text, or a mapping with title and url")]] = ()
     model: Annotated[str | dict[str, Any], ByShape("a catalogue name, a path, or a mapping")]
     training: Training
@@ -210,6 +213,7 @@ class _Loader:
         law = self.named("law", load_law, shapes=(str,))
         site = self.named("cost.site", load_site, start)
         served = self.named("serving.accelerator", load_accelerator)
+        book = self.named("prices", load_book, shapes=(str,))
         fallback = "generic"
         if fields and chip:
             per_node = fields.cluster.per_node or chip[0].accelerators_per_node
@@ -217,8 +221,9 @@ class _Loader:
         stack = self.named("cluster.stack", load_stack, fallback=fallback)
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
-        server = (served or chip)[0] if fields.serving else None
-        prices = self.attempt(lambda: self.prices(fields, chip[0], server, start))
+        chip = (with_book(chip[0], book), chip[1])
+        server = (with_book(served[0], book) if served else chip[0]) if fields.serving else None
+        prices = self.attempt(lambda: self.prices(fields, chip[0], server, start, book))
         if prices is None:
             raise InputError(_ordered(self.problems, self.source.file))
         return Scenario(
@@ -238,12 +243,24 @@ class _Loader:
         )
 
     def prices(
-        self, fields: ScenarioFields, chip: Accelerator, server: Accelerator | None, start: datetime.date
+        self,
+        fields: ScenarioFields,
+        chip: Accelerator,
+        server: Accelerator | None,
+        start: datetime.date,
+        book: BookFile | None,
     ) -> pricing.Prices:
         """The prices of the scenario, or of the book; a term that nobody asked for may be another."""
         any_term = _any_term(self.source)
         return pricing.choose(
-            fields.cost, fields.serving, chip, server, start, any_term=any_term, place_of=self.source.position
+            fields.cost,
+            fields.serving,
+            chip,
+            server,
+            start,
+            any_term=any_term,
+            place_of=self.source.position,
+            book=book,
         )
 
     def attempt(self, load: Callable[[], Loaded], path: str = "") -> Loaded | None:

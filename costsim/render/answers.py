@@ -13,6 +13,8 @@ from costsim.render.sections import brackets, layout_words, ordinal
 from costsim.render.text import clean
 from costsim.tree import is_number
 
+_DEMAND, _PRICE = "peak_tokens_per_day", "usd_per_million_output_tokens"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -95,6 +97,8 @@ def repaid_answer(f: Figures) -> Answer:
     if not f.has("payback"):
         return _missing(f, "Repaid", "payback")
     details = [f"probability {f.number('payback.probability')}"] if f.value("payback.probability") is not None else []
+    if f.get("payback.is_scenario"):
+        details.append("a scenario, no forecast")
     life = f.resolved("demand.life")
     if f.get("payback.repaid"):
         details.append(f"NPV {f.text('payback.npv_usd')}")
@@ -104,12 +108,21 @@ def repaid_answer(f: Figures) -> Answer:
         span = brackets(f.range("payback.months"))
         return Answer("Repaid", f"month {ordinal(f, 'payback.months')}", span, tuple(details), "good")
     within = f"not within its {life}" if life else "not within the model's life"
-    if f.value("payback.break_even_usd_per_million_output_tokens") is not None:
-        price = f.number("payback.break_even_usd_per_million_output_tokens")
-        details.append(f"breaks even at a mean {price} of output")
-    if f.value("payback.break_even_tokens") is not None:
-        details.append(f"or at {f.number('payback.break_even_tokens')} sold")
-    return Answer("Repaid", "no", "", (within, *details), "bad")
+    return Answer("Repaid", "no", "", (within, *details, *_would_need(f)), "bad")
+
+
+def _would_need(f: Figures) -> list[str]:
+    """What would repay it: the demand, or the price."""
+    demand, price = (f.value(f"payback.needed.{name}.needed") for name in (_DEMAND, _PRICE))
+    planned = f.value(f"payback.needed.{_DEMAND}.planned")
+    pieces = []
+    if demand is not None and planned:
+        pieces.append(f"{numbers.number(demand / planned)} times the demand")
+    if price is not None:
+        pieces.append(f"a mean {f.number(f'payback.needed.{_PRICE}.needed')} of output")
+    if not pieces:
+        return ["no demand and no price would do"]
+    return [f"{'or' if index else 'would need'} {piece}" for index, piece in enumerate(pieces)]
 
 
 def note_on(f: Figures, section: str) -> str:

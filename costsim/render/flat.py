@@ -14,11 +14,12 @@ from costsim.errors import InternalError
 from costsim.render.answers import answers_of
 from costsim.render.explain import numbers_in, origin_text, symbols
 from costsim.render.figures import SECTIONS, Figures, PlanDict, label_of, short, unit_of, words
+from costsim.render.investment import driver_rows, title_of
 from costsim.render.text import clean
 from costsim.tree import flatten, is_number
 
-_ORDER = ("schema", "costsim_version", "scenario", *SECTIONS, "coverage", "intervals", "notes", "warnings",
-          "provenance", "explain")  # fmt: skip
+_ORDER = ("schema", "costsim_version", "scenario", *SECTIONS, "sensitivity", "coverage", "intervals", "notes",
+          "warnings", "provenance", "explain")  # fmt: skip
 _NOT_ROWS = {"intervals", "provenance", "explain"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
@@ -70,6 +71,7 @@ def to_markdown(plan: PlanDict) -> str:
     ]
     for section in SECTIONS:
         parts += _section(figures, section)
+    parts += _drivers(plan)
     explained = plan.get("explain") or []
     return "\n\n".join(parts + _lists(plan) + (explain_markdown(explained) if explained else [])) + "\n"
 
@@ -85,6 +87,26 @@ def explain_markdown(items: Sequence[Mapping[str, Any]]) -> list[str]:
             [f"{item['label']} ({item['path']})", value, symbols(item), numbers_in(item), inputs, item["source"]]
         )
     return ["## Explanations", markdown_table(header, rows)]
+
+
+def _drivers(plan: PlanDict) -> list[str]:
+    """What drives each output: every input that moves it."""
+    tree = plan.get("sensitivity")
+    if tree is None:
+        return []
+    ranges = {row["path"]: row for row in tree["inputs"]}
+    header = ["Input", "5 %", "95 %", "Output at 5 %", "Output at 95 %", "Sobol' index, first order", "Total order"]
+    parts = ["## Drivers"]
+    for output in tree["outputs"]:
+        unit = unit_of(output["output"])
+        rows = []
+        for row in driver_rows(output):
+            found = ranges[row["path"]]
+            ends = [short(found[key], found["unit"]) for key in ("p5", "p95")]
+            at = [short(row.get(key), unit) for key in ("at_p5", "at_p95")]
+            rows.append([row["path"], *ends, *at, *(short(row.get(key)) for key in ("first_order", "total_order"))])
+        parts += [f"### {title_of(output)}", markdown_table(header, rows)]
+    return parts
 
 
 def _section(figures: Figures, section: str) -> list[str]:
@@ -147,6 +169,10 @@ def markdown_text(value: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", clean(value)).replace("://", r":\//")
 
 
+def _origin_unit(row: Mapping[str, Any]) -> str:
+    return str(row.get("unit") or unit_of(str(row.get("path"))))
+
+
 def _lists(plan: PlanDict) -> list[str]:
     parts = []
     for key, title in (("notes", "Notes"), ("warnings", "Warnings")):
@@ -155,7 +181,7 @@ def _lists(plan: PlanDict) -> list[str]:
             texts = [f"{item.get('path')}: {item.get('message')}" if isinstance(item, dict) else item for item in items]
             parts.append(f"## {title}\n\n" + "\n".join(f"- {markdown_text(text)}" for text in texts))
     rows = [
-        [row.get("path"), short(row.get("value"), unit_of(str(row.get("path")))), row.get("source"), row.get("known")]
+        [row.get("path"), short(row.get("value"), _origin_unit(row)), row.get("source"), row.get("known")]
         for row in plan.get("provenance") or []
     ]
     if rows:

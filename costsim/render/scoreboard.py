@@ -23,6 +23,8 @@ _REGIMES = {
     "known_stack": "known stack",
     "new_source": "new source",
     "new_stack": "new stack",
+    "new_model": "new model",
+    "new_chip": "new chip",
     "shipped": "as shipped",
 }
 
@@ -55,7 +57,7 @@ def render(found: Found, screen: Screen, *, quiet: bool = False) -> str:
 def to_csv(found: Found) -> str:
     """A row of evidence a line, with every figure in full."""
     figures = ("measured", "predicted", "p5", "p10", "p25", "p75", "p90", "p95", "error")
-    told = ("has_layout", "experts", "counter")
+    told = ("has_layout", "experts", "counter", "vendor")
     regimes = found["regimes"][1:]
     header = ["id", "source_group", *figures, "regime", "model", "hardware", "flag", *told, "fit_probability",
               "constant_error", *(f"error_{regime}" for regime in regimes)]  # fmt: skip
@@ -97,7 +99,9 @@ def to_markdown(found: Found) -> str:
 
 
 def _title(found: Found) -> str:
-    what = {"step": "Step times", "memory": "Peaks of memory", "hours": "Device-hours"}[found["what"]]
+    what = {"step": "Step times", "memory": "Peaks of memory", "hours": "Device-hours", "serving": "Serving speeds"}[
+        found["what"]
+    ]
     evidence = found["evidence"]
     source = "shipped evidence" if evidence["shipped"] else clean(evidence["file"])
     if "detail" in found:
@@ -175,7 +179,7 @@ def _subset_name(one: Found) -> str:
         ("experts", True): "experts", ("experts", False): "dense",
     }  # fmt: skip
     name = ", ".join(words[key, one[key]] for key in ("has_layout", "experts") if key in one)
-    name = name or str(one.get("counter") or "all")
+    name = name or str(one.get("counter") or one.get("vendor") or "all")
     return f"{name}, no flags" if one.get("without_flagged") else name
 
 

@@ -117,7 +117,48 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         pieces.append(Span(f"{text}, chosen" if key == chosen else text, "strong" if key == chosen else ""))
     lines += hang("by basis:", fold(pieces, room - 10), 10, "")
     lines += _heading("programme", f.text("cost.programme_usd"), room)
-    return lines + _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
+    lines += _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
+    lines += _cash_out(f, room)
+    return lines + hang("hours:", fold(_hours(f), room - 7), 7, "") + fold(_break_even(f), room)
+
+
+def _cash_out(f: Figures, room: int) -> list[Line]:
+    """How the programme is paid, month by month."""
+    rows: Sequence[Mapping[str, Any]] = f.get("cost.monthly") or []
+    if len(rows) < 2:
+        return []
+    most, last = max(float(row["total_usd"]) for row in rows), f.number("run.wall_clock_days")
+    return prose(f"cash out: {short(most, 'USD')} a month over {last}", room)
+
+
+def _hours(f: Figures) -> list[Span]:
+    """Every hour of the fleet, by what it is paid for."""
+    lines = [key for key, hours in (f.get("cost.hours") or {}).items() if hours]
+    if len(lines) < 3:  # nothing but the run, which is the fleet
+        return []
+    return [
+        Span(f"{label_of(f'cost.hours.{key}').lower()} {numbers.number(f.value(f'cost.hours.{key}') or 0.0)}")
+        for key in lines
+    ]
+
+
+def _break_even(f: Figures) -> list[Span]:
+    """How busy owned or reserved accelerators must be."""
+    pieces = []
+    own, term = (f.value(f"cost.break_even_utilisation.{key}") for key in ("own_over_rent", "term_over_on_demand"))
+    if own is not None:
+        pieces.append(f"owning is {_cheaper(own)} than renting{_above(own)}")
+    if term is not None:
+        pieces.append(f"a commitment is {_cheaper(term)} than hours on demand{_above(term)}")
+    return [Span(text) for text in pieces]
+
+
+def _cheaper(share: float) -> str:
+    return "cheaper" if share < 1.0 else "never cheaper"
+
+
+def _above(share: float) -> str:
+    return f" above {short(share, 'fraction')} use" if share < 1.0 else ""
 
 
 def loss(f: Figures, room: int) -> list[Line]:
@@ -134,8 +175,8 @@ def loss(f: Figures, room: int) -> list[Line]:
     return lines
 
 
-def serving(f: Figures, room: int) -> list[Line]:
-    """How fast a replica serves, and what a million tokens cost."""
+def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
+    """How fast a replica serves, and what a million tokens cost; with ``verbose`` the cost at other speeds."""
     if not f.has("serving"):
         return []
     speed = [f"{f.text('serving.output_tokens_per_second_per_accelerator')} an accelerator"]
@@ -148,46 +189,40 @@ def serving(f: Figures, room: int) -> list[Line]:
         ("serving.usd_per_million_input_tokens", "input"),
         ("serving.usd_per_million_cached_input_tokens", "cached input"),
         ("serving.usd_per_million_output_tokens", "output"),
-        ("serving.training_usd_per_million_tokens", "training's share"),
     ):
         if f.value(path) is not None:
             prices.append(f"{name} {f.text(path)}")
-    return fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
+    lines = fold([Span(text) for text in speed], room) + fold([Span(text) for text in prices], room)
+    return lines + (_pareto(f, room) if verbose else [])
 
 
-def payback(f: Figures, room: int) -> list[Line]:
-    """The investment's figures."""
-    if not f.has("payback"):
+_OF_PARETO = (
+    ("tokens_per_second_per_user", "speed for a user"),
+    ("usd_per_million_output_tokens", "cost of output"),
+    ("output_tokens_per_second_per_accelerator", "output an accelerator"),
+    ("batch", "batch"),
+    ("accelerators_per_replica", "a replica"),
+)
+"""What is shown of each way to serve, and under which head."""
+
+
+def _pareto(f: Figures, room: int) -> list[Line]:
+    """Speed against cost: the ways to serve of which none is both faster and cheaper."""
+    points = f.get("serving.pareto") or []
+    if not points:
         return []
-    named = {
-        "payback.npv_usd": "NPV",
-        "payback.irr_annual": "IRR",
-        "payback.moic": "MOIC",
-        "payback.peak_funding_usd": "peak funding",
-        "payback.usd_per_million_output_tokens": "mean output price received",
-        "payback.break_even_usd_per_million_output_tokens": "break-even mean output price",
-        "payback.break_even_tokens": "break-even volume",
-    }
-    pieces = [f"{name} {f.text(path)}" for path, name in named.items() if f.value(path) is not None]
-    if f.get("payback.repaid") and f.value("payback.discounted_months") is not None:
-        pieces.insert(0, f"discounted payback month {ordinal(f, 'payback.discounted_months')}")
-    return fold([Span(piece) for piece in pieces], room)
+    rows = [
+        [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
+        for point in points
+    ]
+    cells = columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))
+    return [[], *(part for line in cells for part in fold([line], room))]
 
 
-def clocks(f: Figures, room: int) -> list[Line]:
-    """Payoff against runway, and the regime that follows."""
-    if not f.has("clocks"):
-        return []
-    pieces = [Span(f"payoff {_month(f, 'clocks.payoff_months')}")]
-    lasts = f.value("clocks.runway_months") is None
-    pieces.append(Span("runway: the money lasts" if lasts else f"runway {_month(f, 'clocks.runway_months')}"))
-    regime = clean(f.get("clocks.regime") or "")
-    if f.value("clocks.probability_closing") is not None:
-        regime += f" (probability of closing {f.number('clocks.probability_closing')})"
-    pieces.append(
-        Span(regime, "bad" if regime.startswith("breaking") else "good" if regime.startswith("closing") else "warn")
-    )
-    return fold(pieces, room)
+def _assumed_default(row: Mapping[str, Any]) -> bool:
+    """Whether an input is a default that says something of the run, and not how draws are made."""
+    said = row.get("known") == GIVEN or not str(row.get("source", "")).startswith("default")
+    return not said and not str(row.get("path")).startswith("uncertainty.")
 
 
 def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
@@ -196,11 +231,7 @@ def assumed(f: Figures, room: int, *, verbose: bool) -> list[Line]:
     if verbose:
         return [line for row in rows for line in _origin(f, row, room)]
     software = [row for row in rows if row.get("path") == STACK]
-    defaults = [
-        row
-        for row in rows
-        if row not in software and row.get("known") != GIVEN and str(row.get("source", "")).startswith("default")
-    ]
+    defaults = [row for row in rows if row not in software and _assumed_default(row)]
     order = {path: place for place, path in enumerate(_MATTERS)}
     defaults.sort(key=lambda row: order.get(str(row.get("path")), len(order)))
     shown = [*software, *defaults[:_ASSUMPTIONS_SHOWN]]
@@ -218,7 +249,7 @@ def _origin(f: Figures, row: Mapping[str, Any], room: int) -> list[Line]:
 def _said(f: Figures, row: Mapping[str, Any]) -> str:
     """An input as the scenario says it, with its unit; else its value."""
     path = str(row.get("path"))
-    return f.resolved(path) or short(row.get("value"), unit_of(path))
+    return f.resolved(path) or short(row.get("value"), str(row.get("unit") or unit_of(path)))
 
 
 def coverage(f: Figures, room: int) -> list[Line]:
@@ -316,12 +347,6 @@ def _capability(item: Any) -> str:
     name = clean(next((item[key] for key in ("name", "benchmark", "task", "label") if key in item), "capability"))
     value = next((item[key] for key in ("value", "accuracy", "score", "centre") if is_number(item.get(key))), None)
     return f"{name} {numbers.with_range(value, str(item.get('unit', 'fraction')), item)}"
-
-
-def _month(f: Figures, path: str) -> str:
-    value = f.value(path)
-    span = brackets(f.range(path))
-    return " ".join(part for part in ("never" if value is None else f"month {ordinal(f, path)}", span) if part)
 
 
 def ordinal(f: Figures, path: str) -> str:

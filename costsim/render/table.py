@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from costsim.render import numbers, sections
+from costsim.render import investment, numbers, sections
 from costsim.render.answers import answers_of
 from costsim.render.explain import explain_lines
 from costsim.render.figures import Figures, PlanDict
@@ -85,9 +85,10 @@ def blocks(plan: PlanDict, screen: Screen, *, verbose: bool) -> list[Line]:
         "Run": sections.run(figures, room),
         "Money": sections.money(figures, room, verbose=verbose),
         "Loss": sections.loss(figures, room),
-        "Serving": sections.serving(figures, room),
-        "Payback": sections.payback(figures, room),
-        "Clocks": sections.clocks(figures, room),
+        "Serving": sections.serving(figures, room, verbose=verbose),
+        "Payback": investment.payback(figures, room),
+        "Clocks": investment.clocks(figures, room),
+        "Drivers": investment.drivers(figures, room, verbose=verbose),
         "Assumed": sections.assumed(figures, room, verbose=verbose),
         "Coverage": sections.coverage(figures, room),
         "Notes": _items([clean(note) for note in plan.get("notes") or []], room),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-UNITS = {"step": "s", "memory": "byte", "hours": "h"}
+UNITS = {"step": "s", "memory": "byte", "hours": "h", "serving": "tokens/s"}
 HEADER = ("bar", "limit", "value", "rows", "")
 
 _MEASURES = {
@@ -13,6 +13,7 @@ _MEASURES = {
     "p90_abs_error": "P90 error",
     "mean_abs_error": "mean error",
     "bias": "bias",
+    "within_2x": "within a factor of 2",
     "coverage_50": "50 % interval holds",
     "coverage_80": "80 % interval holds",
     "coverage_90": "90 % interval holds",

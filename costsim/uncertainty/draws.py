@@ -59,6 +59,51 @@ def draw(tree: Tree, seed: int, n: int, prefix: str = "") -> Tree:
     return result
 
 
+def placed(tree: Tree, values: Mapping[str, object], prefix: str = "") -> Tree:
+    """The same structure with each range replaced by the value that stands under its path, or by its median.
+
+    Args:
+        tree: models, dataclasses, mappings, lists and tuples, nested, with ranges as leaves.
+        values: by dotted path.
+        prefix: dotted path of the structure.
+    """
+    result: Tree = _replaced(tree, prefix, lambda path, found: values[path] if path in values else found.centre())
+    return result
+
+
+def arrays(tree: object) -> list[NDArray[np.float64]]:
+    """Every array of a structure that has an axis.
+
+    Args:
+        tree: dataclasses, mappings, lists and tuples, nested.
+    """
+    import numpy as np
+
+    found: list[NDArray[np.float64]] = []
+
+    def seen(_: str, item: NDArray[np.float64]) -> NDArray[np.float64]:
+        if item.ndim:
+            found.append(item)
+        return item
+
+    _replaced(tree, "", seen, np.ndarray)
+    return found
+
+
+def part(tree: Tree, n: int, which: slice) -> Tree:
+    """The same structure for some of its draws: arrays of shape ``(n,)`` are cut, everything else is kept.
+
+    Args:
+        tree: dataclasses, mappings, lists and tuples, nested, with arrays as leaves.
+        n: number of draws.
+        which: of them.
+    """
+    import numpy as np
+
+    result: Tree = _replaced(tree, "", lambda _, found: found[which] if found.shape == (n,) else found, np.ndarray)
+    return result
+
+
 def ranges(tree: object, prefix: str = "") -> dict[str, Range]:
     """Every range of a structure, by dotted path.
 
@@ -117,16 +162,16 @@ def _quantile(ascending: NDArray[np.float64], probability: float) -> float:
     return min(max(low * (1 - share) + high * share, low), high)
 
 
-def _replaced(item: Any, path: str, leaf: Callable[[str, Range], object]) -> Any:
-    """The structure with each range replaced; parts without ranges are kept, not copied."""
-    if isinstance(item, Range):
+def _replaced(item: Any, path: str, leaf: Callable[[str, Any], object], kind: type = Range) -> Any:
+    """The structure with each leaf of a kind replaced; parts without such leaves are kept, not copied."""
+    if isinstance(item, kind):
         return leaf(path, item)
     parts = _parts(item)
     if not parts:
         return item
     changed = {}
     for key, part in parts.items():
-        new = _replaced(part, f"{path}.{key}" if path else str(key), leaf)
+        new = _replaced(part, f"{path}.{key}" if path else str(key), leaf, kind)
         if new is not part:
             changed[key] = new
     return _rebuilt(item, parts, changed) if changed else item

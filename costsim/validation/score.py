@@ -71,7 +71,8 @@ def scores(records: Records) -> dict[str, float | int | None]:
 
     Returns:
         ``n``; ``median_abs_error``, ``p90_abs_error`` and ``mean_abs_error``; ``bias``, the median error;
-        ``coverage_50``, ``coverage_80`` and ``coverage_90``, the shares of rows inside those intervals, ends included;
+        ``within_2x``, the share of rows predicted within a factor of two; ``coverage_50``, ``coverage_80`` and
+        ``coverage_90``, the shares of rows inside those intervals, ends included;
         ``median_width_80``, the median of p90 / p10; ``constant_median_abs_error``. Each is None where there are no
         rows, the last also where no row has a constant.
     """
@@ -86,6 +87,7 @@ def scores(records: Records) -> dict[str, float | int | None]:
         "p90_abs_error": float(np.percentile(errors, 90)),
         "mean_abs_error": float(np.mean(errors)),
         "bias": float(np.median(records.errors)),
+        "within_2x": float(np.mean(np.abs(np.log(records.predicted / records.measured)) <= np.log(2.0))),
         **{level: coverage(records, *ends) for level, ends in LEVELS.items()},
         "median_width_80": float(np.median(records.p90 / records.p10)),
         "constant_median_abs_error": float(np.median(constant)) if constant.size else None,
@@ -93,7 +95,7 @@ def scores(records: Records) -> dict[str, float | int | None]:
 
 
 _SCORES = (
-    "median_abs_error", "p90_abs_error", "mean_abs_error", "bias", *LEVELS, "median_width_80",
+    "median_abs_error", "p90_abs_error", "mean_abs_error", "bias", "within_2x", *LEVELS, "median_width_80",
     "constant_median_abs_error",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from costsim.economics import finance
 from costsim.economics.bases import RunUse
 from costsim.economics.calendar import DAYS_PER_MONTH
-from costsim.economics.clocks import DebtTerms, FundingTerms, clocks_section
+from costsim.economics.clocks import REGIMES, DebtTerms, FundingTerms, clocks_section
 from costsim.economics.cohort import (
     DemandTerms,
     LogisticRamp,
@@ -23,6 +23,8 @@ from costsim.economics.cohort import (
 )
 from costsim.economics.cost import Amount, CostTerms, cost_section
 from costsim.economics.energy import PowerTerms, energy_section
+from costsim.economics.ledger import ServiceUse, hours_section
+from costsim.economics.needed import needed_section, surplus
 from costsim.economics.ownership import OwnTerms, RentTerms
 from costsim.economics.payback import payback_section
 from costsim.economics.replica import Roofline, ServedModel, ServingChip, ServingTerms
@@ -99,15 +101,44 @@ def test_lines_add_up(use, terms):
     assert close(add(section, "cost.items."), section["cost.total_usd"], 1e-12)
     assert close(add(section, "cost.programme_items."), section["cost.programme_usd"], 1e-12)
     assert section[f"cost.bases.{terms.basis}_usd"] == section["cost.total_usd"]
-    assert all(math.isfinite(value) and value >= 0 for value in section.values())
+    # a rent below the electricity of an owned hour: no use makes owning cheaper
+    assert all(math.isfinite(value) for path, value in section.items() if not path.startswith(BREAK_EVEN))
+    assert all(value >= 0 for value in section.values())
     assert section["cost.programme_usd"] >= section["cost.total_usd"] * (1 - 1e-12)
+
+
+BREAK_EVEN = "cost.break_even_utilisation."
+
+
+@holds(
+    uses, costs, st.none() | st.tuples(numbers(0.0, 1e15), numbers(0.0, 10.0), numbers(0.1, 10.0), numbers(0.05, 1.0))
+)
+def test_hours_of_run_research_serving_and_idle_are_those_of_the_fleet(use, terms, service):
+    """What is paid for the hours, over the price of an hour: found without their own lines."""
+    terms = dataclasses.replace(terms, staff=None, data=None, storage=None, network=None, egress=None, contingency=None)
+    hours = hours_section(use, terms, ServiceUse(*service) if service else None)
+    fleet = hours.pop("cost.hours.fleet_accelerator_hours")
+    assert close(math.fsum(hours.values()), fleet)
+    assert all(value >= 0 for value in hours.values())
+    values = cost_section(use, terms)
+    rates = {name: values.get(f"cost.rates.{name}_usd_per_accelerator_hour", 0.0) for name in ("own", "amortised")}
+    standing = {
+        "rent": values["cost.rates.rent_usd_per_accelerator_hour"],
+        "own": rates["own"] + values["cost.rates.operation_usd_per_accelerator_hour"],
+        "amortised": rates["amortised"],
+    }[terms.basis]
+    energy = terms.research_multiplier * values.get("cost.items.energy_usd", 0.0)
+    serving = service[0] / 1e6 * service[1] / service[2] if service else 0.0
+    assume(standing > 1e-3)
+    paid = (values["cost.programme_usd"] - energy) / standing + serving
+    assert abs(paid - fleet) <= 1e-6 * (fleet + energy / standing)
 
 
 @holds(uses, costs)
 def test_every_hour_is_charged_once(use, terms):
     """Under rent, run, research and unused hours are the larger of what is used and what is committed."""
     terms = dataclasses.replace(
-        terms, basis="rent", staff=None, data=None, storage=None, network=None, contingency=None
+        terms, basis="rent", staff=None, data=None, storage=None, network=None, egress=None, contingency=None
     )
     rate = terms.rent.usd_per_accelerator_hour * (1 - terms.rent.discount)
     used = terms.research_multiplier * use.accelerator_hours
@@ -124,13 +155,15 @@ def test_currency_does_not_matter(use, terms, rate):
         electricity=terms.electricity * rate,
         **{
             name: dataclasses.replace(line, usd=line.usd * rate)
-            for name in ("staff", "data", "storage", "network", "contingency")
+            for name in ("staff", "data", "storage", "network", "egress", "contingency")
             if (line := getattr(terms, name)) is not None
         },
     )
     first, second = cost_section(use, terms), cost_section(use, scaled)
     for path, value in first.items():
-        assert close(second[path], value * (1.0 if path.endswith("hours") else rate)), path
+        assert close(second[path], value * (1.0 if path.endswith("hours") or path.startswith(BREAK_EVEN) else rate)), (
+            path
+        )
 
 
 @holds(uses, costs, numbers(1.0, 3.0))
@@ -284,7 +317,7 @@ plans = st.fixed_dictionaries(
 def flow_of(p, money=1.0):
     demand = DemandTerms(p["peak"], LogisticRamp(p["midpoint"], p["width"]), p["delay"], p["life"], p["paid"])
     market = None if p["market"] is None else p["market"] * money
-    price = PriceTerms(p["input"] * money, p["output"] * money, 0.1, 0.5, market, p["decline"])
+    price = PriceTerms(p["input"] * money, p["output"] * money, 0.1, 0.5, market, 0.25, p["decline"])
     cost = p["cost"] * money
     return cash_flow(
         p["programme"] * money,
@@ -381,6 +414,30 @@ def test_more_paid_demand_never_delays_payback(p, more):
         assert other["payback.months"] <= base["payback.months"] + 1e-9
 
 
+@holds(plans, numbers(1.0, 20.0))
+def test_a_higher_list_price_never_earns_less(p, more):
+    base = flow_of(p).revenue
+    for name in ("input", "output"):
+        assert np.all(flow_of({**p, name: p[name] * more}).revenue >= base * (1 - 1e-12)), name
+
+
+@holds(plans)
+def test_what_each_driver_needs_is_where_repayment_turns(p):
+    flow = flow_of(p)
+    repaid = surplus(flow) >= 0
+    unit = 1.0 + p["cost"]
+    demand = DemandTerms(p["peak"], LogisticRamp(p["midpoint"], p["width"]), p["delay"], p["life"], p["paid"])
+    found = needed_section(flow, demand, 1.0, unit)
+    needs = {path.split(".")[2]: value for path, value in found.items() if path.endswith("needed")}
+    margin = 1e-9
+    assume(abs(surplus(flow)) > margin * p["programme"])
+    assert (needs["peak_tokens_per_day"] < p["peak"] * 86400) == repaid
+    assert (needs["usd_per_million_output_tokens"] < 1.0) == repaid
+    assert (needs["programme_usd"] > p["programme"]) == repaid
+    if p["cost"] > 0 and flow.serving.sum() > 0:
+        assert (needs["serving_usd_per_million_tokens"] > unit) == repaid
+
+
 @holds(plans, numbers(0.0, 2.0), shares, numbers(0.0, 0.3), numbers(1.0, 48.0))
 def test_clocks_agree_with_payback(p, cash, share, interest, due):
     demand = DemandTerms(p["peak"], LogisticRamp(p["midpoint"], p["width"]), p["delay"], p["life"], p["paid"])
@@ -398,6 +455,9 @@ def test_clocks_agree_with_payback(p, cash, share, interest, due):
     assert (poor["clocks.regime"] == 2) == math.isinf(payoff)
     assert rich["clocks.regime"] <= poor["clocks.regime"]
     assert poor["clocks.runway_months"] >= 0
+    assert math.fsum(poor[f"clocks.probability_{name}"] for name in REGIMES) == 1
+    assert (poor["clocks.ends_by"] == 0) == math.isinf(poor["clocks.runway_months"])
+    assert poor["clocks.interest_usd"] <= poor["clocks.debt_usd"] * interest * due / 12 * (1 + 1e-9)
 
 
 @holds(numbers(0.01, 0.6), st.integers(1, 100))
@@ -414,5 +474,5 @@ def test_a_hundred_thousand_draws_hold_no_nan():
     own = OwnTerms(rng.lognormal(10, 0.3, n), 1.64, 0.19, 5.0, 0.0, 0.1, 0.95, 0.03, 1.0, 0.14)
     terms = CostTerms("own", RentTerms(rng.lognormal(1, 0.5, n)), own, 0.08, rng.triangular(1, 2, 10, n))
     section = cost_section(use, terms)
-    assert all(np.all(np.isfinite(value)) for value in section.values())
+    assert not any(np.any(np.isnan(value)) for value in section.values())
     assert section["cost.programme_usd"].shape == (n,)

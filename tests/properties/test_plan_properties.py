@@ -88,6 +88,8 @@ def test_another_currency_scales_money_and_nothing_else(rate: float) -> None:
         other = point(base, {path: f"{value * rate!r} {unit}" for path, (value, unit) in MONEY.items()})
         for section in SECTIONS:
             for path, value in flatten(one[section], section):
+                if "on_demand" in path:  # a price of the book, which keeps its currency
+                    continue
                 scaled = rate if "usd" in path else 1.0
                 found = dict(flatten(other[section], section))[path]
                 if isinstance(value, int | float) and not isinstance(value, bool):
@@ -380,7 +382,7 @@ def test_the_first_draws_do_not_depend_on_how_many_follow() -> None:
     assert one is not None
     assert many is not None
     for path, alone in one.values.items():
-        if path not in ("payback.probability", "clocks.probability_closing"):
+        if path != "payback.probability" and not path.startswith("clocks.probability"):
             first = np.atleast_1d(many.values[path])[0]
             assert np.atleast_1d(alone)[0] == pytest.approx(first, rel=1e-12), path
 

@@ -218,7 +218,6 @@ def served(name, precision):
         weight_bytes=other.get("weight_bytes", weight),
         expert_weight_bytes=other.get("expert_weight_bytes", weight),
         kv_bytes=2.0 if precision == "bf16" else 1.0,
-        latent_attention=m["mla"],
     )
 
 

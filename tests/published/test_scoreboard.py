@@ -15,7 +15,8 @@ from costsim.render import formats
 from costsim.validate import validate
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {"step": "scoreboard.md", "memory": "scoreboard-memory.md", "hours": "scoreboard-hours.md"}
+PAGES = {"step": "scoreboard.md", "memory": "scoreboard-memory.md", "hours": "scoreboard-hours.md",
+         "serving": "scoreboard-serving.md"}  # fmt: skip
 _NUMBER = re.compile(r"-?\d[\d,]*\.?\d*")
 
 

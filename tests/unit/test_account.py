@@ -139,8 +139,8 @@ def test_notes_tell_what_was_assumed(changes: dict[str, Any], words: str) -> Non
 
 def test_lines_that_the_programme_lacks_are_named() -> None:
     [told] = [note for note in notes({}) if note.startswith("cost: the programme does not include")]
-    assert "data, storage, network" in told
-    every = {f"cost.{name}": "1%" for name in ("data", "storage", "network")}
+    assert "data, storage, network, egress" in told
+    every = {f"cost.{name}": "1%" for name in ("data", "storage", "network", "egress")}
     assert not any("does not include" in note for note in notes(every))
 
 

@@ -139,7 +139,6 @@ def test_a_dense_model_as_a_replica_sees_it() -> None:
     assert served.decode_attention_flops == 2 * 32 * (4096 + 4096)
     assert served.prefill_attention_flops == pytest.approx(2 * 32 * (4096 + 4096))
     assert (served.weight_bytes, served.kv_bytes) == (1, 1)
-    assert not served.latent_attention
     tied = case(SMALL, {"serving": {"precision": "bf16"}}).replica.model  # type: ignore[union-attr]
     assert tied.active_parameters == tied.parameters == 124_439_808
 
@@ -155,9 +154,13 @@ def test_a_mixture_with_latent_attention() -> None:
     assert served.kv_elements_per_token == 61 * (512 + 64)
     assert served.kv_heads == 1
     assert served.decode_attention_flops == 2 * 61 * 128 * (2 * 512 + 64)
-    assert served.latent_attention
-    assert replica.roofline.layer_seconds == scenario.fields.serving.roofline.expert_layer
-    assert case(FULL).replica.roofline.layer_seconds == scenario.fields.serving.roofline.dense_layer  # type: ignore[union-attr]
+    r = scenario.fields.serving.roofline
+    own = scenario.fields.serving.overhead.chips["h100-sxm"]
+    latent = r.layer.latent + r.layer.experts + r.layer.shared
+    dense = r.layer.attention + r.layer.feed_forward
+    assert replica.roofline.layer_seconds == pytest.approx(own * latent)
+    assert replica.roofline.prefill_efficiency == r.expert_prefill_efficiency
+    assert case(FULL).replica.roofline.layer_seconds == pytest.approx(own * dense)  # type: ignore[union-attr]
 
 
 def test_the_vendor_sets_factor_and_residual() -> None:

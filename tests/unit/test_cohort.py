@@ -13,14 +13,15 @@ from costsim.economics.cohort import (
     LogisticRamp,
     PriceTerms,
     Steps,
+    Successor,
     TokenMix,
     UnitCosts,
     blend,
     cash_flow,
     horizon_months,
-    market_share_of_list,
     payback_obstacle,
     price_at,
+    prices_received,
     ramp_share,
 )
 from costsim.economics.payback import monthly_rows, payback_section
@@ -41,7 +42,9 @@ def price(**changes):
 
 
 def flow(run_months=2.0, programme=100.0, months=None, fixed=0.0, mix=MIX, costs=FREE, **changes):
-    wanted = demand(**{k: v for k, v in changes.items() if k in ("peak", "ramp", "launch_delay", "life", "paid_share")})
+    wanted = demand(
+        **{k: v for k, v in changes.items() if k in ("peak", "ramp", "launch_delay", "life", "paid_share", "successor")}
+    )
     listed = price(**{k: v for k, v in changes.items() if k in price().__dataclass_fields__})
     days = run_months * DAYS_PER_MONTH
     months = horizon_months(days, wanted) if months is None else months
@@ -116,16 +119,40 @@ def test_dated_steps():
     assert revenue[5] == pytest.approx(5.875)
 
 
-def test_market_caps_all_prices_in_proportion():
-    # market at 12 falling 10x a year: 12 * 10^(-a/12) is under our 8 after 12 log10(1.5) = 2.11 months
-    listed = price(market_at_launch=12.0, market_decline=10.0)
+def test_market_caps_each_price_by_its_own():
+    # output elsewhere at 12 falling 10x a year: 12 * 10^(-a/12) is under our 8 after 12 log10(1.5) = 2.11 months;
+    # input elsewhere at half of that: under our 4 after 2.11 months too
+    listed = price(market_at_launch=12.0, market_input=0.5, market_decline=10.0)
     ages = np.array([0.0, 2.0, 6.0, 12.0])
-    shares = market_share_of_list(listed, np.full(4, 8.0), ages)
-    assert shares == pytest.approx([1, 1, 12 * 10**-0.5 / 8, 1.2 / 8])
-    assert market_share_of_list(price(), np.full(4, 8.0), ages) == pytest.approx(1)
-    f = flow(market_at_launch=4.0, market_decline=1.0)
-    assert f.revenue[3] == pytest.approx(3.875 / 2)
+    uncached, output = prices_received(listed, ages, ages)
+    assert output == pytest.approx([8, 8, 12 * 10**-0.5, 1.2])
+    assert uncached == pytest.approx([4, 4, 6 * 10**-0.5, 0.6])
+    assert [float(p[0]) for p in prices_received(price(), ages, ages)] == [4.0, 8.0]
+    # 0.75 * (0.5*2 + 0.5*0.5) + 0.25 * 4 = 0.9375 + 1
+    f = flow(market_at_launch=4.0, market_input=0.5, market_decline=1.0)
+    assert f.revenue[3] == pytest.approx(1.9375)
     assert f.output_price[3] == pytest.approx(4.0)
+
+
+def test_a_higher_list_price_never_earns_less():
+    shared = {"market_at_launch": 6.0, "market_input": 0.4, "market_decline": 3.0}
+    low = flow(**shared).revenue
+    assert np.all(flow(output=50.0, **shared).revenue >= low)
+    assert np.all(flow(input=50.0, **shared).revenue >= low)
+
+
+def test_a_successor_halves_demand_again_and_again():
+    # out at 1 month after launch, half-life 1: mean ages .5, 1.5, 2.5, 3.5 keep 1, 2^-.5, 2^-1.5, 2^-2.5
+    tokens = flow(successor=Successor(1.0, 1.0)).tokens
+    assert tokens[3:] == pytest.approx(1e6 * np.array([1.0, 2**-0.5, 2**-1.5, 2**-2.5]))
+
+
+def test_unit_cost_falls_from_the_start_of_the_scenario():
+    # 0.95 a token at the start (see test_blended_price_by_hand), 36 % less a year: 0.8 of it after half a year
+    falling = flow(months=7, costs=UnitCosts(1.0, 0.2, 2.0, decline=0.36))
+    assert falling.serving[3] == pytest.approx(0.95 * 0.64 ** (3.5 / 12))
+    rising = flow(months=7, costs=UnitCosts(1.0, 0.2, 2.0, decline=-0.2))
+    assert rising.serving[6] == pytest.approx(0.95 * 1.2 ** (6.5 / 12))
 
 
 def test_fixed_costs_run_while_the_service_does():
@@ -218,5 +245,5 @@ def test_a_ramp_of_no_width_is_a_step():
 
 
 def test_tokens_given_away_meet_no_market():
-    shares = market_share_of_list(price(output=0.0, market_at_launch=5.0), np.zeros(2), np.array([0.0, 12.0]))
-    assert shares == pytest.approx([1.0, 1.0])
+    received = prices_received(price(output=0.0, market_at_launch=5.0), np.zeros(2), np.array([0.0, 12.0]))
+    assert received[1] == pytest.approx([0.0, 0.0])

@@ -164,7 +164,7 @@ def test_programme_of_compute_alone():
     section = cost_section(USE, terms())
     assert section["cost.programme_usd"] == pytest.approx(80_000.0)
     assert section["cost.programme_items.research_usd"] == pytest.approx(60_000.0)
-    assert not_included(terms()) == ["staff", "data", "storage", "network", "contingency"]
+    assert not_included(terms()) == ["staff", "data", "storage", "network", "egress", "contingency"]
 
 
 def test_programme_shares_are_of_the_whole():
@@ -175,7 +175,7 @@ def test_programme_shares_are_of_the_whole():
     assert section["cost.programme_items.staff_usd"] == pytest.approx(48_000.0)
     assert section["cost.programme_items.contingency_usd"] == pytest.approx(16_000.0)
     assert section["cost.programme_items.data_usd"] == 16_000.0
-    assert not_included(given) == ["storage", "network"]
+    assert not_included(given) == ["storage", "network", "egress"]
 
 
 def test_shares_that_leave_nothing_are_refused():

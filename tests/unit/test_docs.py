@@ -37,12 +37,15 @@ SECTIONS: dict[str, tuple[str, type[pydantic.BaseModel]]] = {
     "`cost.own`": ("cost.own", money.OwnFields),
     "`cost.amortised`": ("cost.amortised", money.AmortisedFields),
     "`serving`": ("serving", money.Serving),
-    "`serving.software_factor`": ("serving.software_factor", money.SoftwareFactors),
-    "`serving.residual`": ("serving.residual", money.SoftwareFactors),
+    "`serving.software_factor`": ("serving.software_factor", money.ByChip),
+    "`serving.overhead`": ("serving.overhead", money.ByChip),
+    "`serving.residual`": ("serving.residual", money.ByChip),
     "`serving.roofline`": ("serving.roofline", serving.RooflineFields),
+    "`serving.roofline.layer`": ("serving.roofline.layer", serving.LayerFields),
     "`serving.roofline.weight_bytes`": ("serving.roofline.weight_bytes", serving.BytesByPrecision),
     "`serving.roofline.kv_bytes`": ("serving.roofline.kv_bytes", serving.BytesByPrecision),
     "`demand`": ("demand", money.Demand),
+    "`demand.successor`": ("", money.SuccessorFields),
     "`demand.ramp`, `kind: logistic`": ("demand.ramp", money.Logistic),
     "`demand.ramp`, `kind: bass`": ("", money.Bass),
     "`price`": ("price", money.Price),
@@ -102,8 +105,12 @@ def test_examples_of_scenarios_load(text: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), [(p.name, c) for p in sorted(DOCS.glob("*.md")) for c in commands(p)])
-def test_commands_of_the_pages_run(page: str, line: list[str], inside: Run) -> None:
+def test_commands_of_the_pages_run(page: str, line: list[str], inside: Run, tmp_path: Path) -> None:
     inside("new", "my-run")
+    rows = "AcceleratorName,AcceleratorCount,Price,Region\nH100,8,31.92,us-east-1\n"
+    (tmp_path / "catalogue.csv").write_text(rows, encoding="utf-8")
+    if "prices=my-prices.yaml" in line:
+        inside("prices", "import", "catalogue.csv", "--provider", "p", "--as-of", "2026-09-15", "-o", "my-prices.yaml")
     done = inside(*line)
     assert done.returncode == 0, f"{page}: {done.stderr}"
 
@@ -129,7 +136,17 @@ SAMPLED = ("llama-3.1-405b", "deepseek-v3", "gpt3-175b", "palm-540b", "olmo-7b-l
 def test_every_figure_of_a_plan_is_documented_with_its_unit(name: str) -> None:
     made = plan(name, draws=2).to_dict()
     known = documented()
-    skipped = ("scenario", "intervals", "provenance", "explain", "notes", "warnings", "schema", "layout.phases[")
+    skipped = (
+        "scenario",
+        "intervals",
+        "provenance",
+        "explain",
+        "sensitivity",
+        "notes",
+        "warnings",
+        "schema",
+        "layout.phases[",
+    )
     for path, value in flatten(made):
         place = re.sub(r"\.[0-9]+(?=\.|$)", "[]", path)
         if place.startswith(skipped) or "." not in place:  # a section that is null
@@ -143,7 +160,7 @@ def test_every_figure_of_a_plan_is_documented_with_its_unit(name: str) -> None:
 def test_every_documented_figure_exists_or_is_declared() -> None:
     plans = [plan(name, draws=2).to_dict() for name in SAMPLED]
     seen = {re.sub(r"\.[0-9]+(?=\.|$)", "[]", path) for made in plans for path, _ in flatten(made)}
-    apart = ("layout_advice.", "cost.programme_items.", "serving.", "clocks.")
+    apart = ("layout_advice.", "cost.programme_items.", "cost.monthly[].", "serving.", "clocks.", "sensitivity.")
     missing = [path for path in documented() if path not in seen and not path.startswith(apart)]
     assert not missing
 

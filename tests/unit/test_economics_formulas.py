@@ -63,7 +63,7 @@ def figures(basis="rent"):
         *(found[f"serving.usd_per_million_{x}_tokens"] for x in ("input", "cached_input", "output"))
     )
     mix = cohort.TokenMix(2000.0, 500.0, 0.5, 0.1)
-    price = cohort.PriceTerms(1.5, 6.0, 0.1, 0.5, 7.0, 2.0)
+    price = cohort.PriceTerms(1.5, 6.0, 0.1, 0.5, 7.0, 0.25, 2.0)
     days = found["run.wall_clock_days"]
     flow = cohort.cash_flow(
         found["cost.programme_usd"], days, demand, price, mix, unit, 1e5, cohort.horizon_months(days, demand)

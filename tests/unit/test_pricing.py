@@ -175,14 +175,13 @@ def test_what_a_whole_server_costs_needs_no_server_factor(covers: str, factor: f
 
 
 def test_an_old_or_a_later_price_is_noted() -> None:
-    old = prices(book(rent("1-year", 3.0, "2025-01-01"))).rent.note
-    assert old.startswith("cost.rent.usd_per_accelerator_hour: ")
+    old = prices(book(rent("1-year", 3.0, "2025-01-01"))).rent.warning
     assert "2025-01-01" in old
     assert "more than half a year before the start" in old
     later = prices(book(rent("1-year", 3.0, "2026-06-01"))).rent.note
     assert "no price on or before 2026-01-01: the earliest after it, of 2026-06-01" in later
     made = plan(changed(SMALL, {"cluster.accelerator": book(rent("1-year", 3.0, "2025-01-01")), "cost.rent": ...}))
-    assert sum("half a year before" in note for note in made.to_dict()["notes"]) == 1
+    assert sum("half a year before" in item["message"] for item in made.to_dict()["warnings"]) == 1
 
 
 def test_age_counts_from_ninety_days_after_release() -> None:

@@ -107,7 +107,7 @@ def test_cache_copies():
     assert kv_shards(DENSE, TERMS) == 2.0
     wide = dataclasses.replace(TERMS, accelerators_per_replica=8.0)
     assert kv_shards(DENSE, wide) == 4.0  # four heads: each on two of the eight
-    latent = dataclasses.replace(DENSE, latent_attention=True, kv_heads=1.0)
+    latent = dataclasses.replace(DENSE, kv_heads=1.0)  # MLA
     assert kv_shards(latent, wide) == 1.0
     assert kv_shards(latent, dataclasses.replace(wide, attention_data_parallel=8.0)) == 8.0
     assert kv_shards(DENSE, dataclasses.replace(wide, attention_data_parallel=4.0)) == 8.0

@@ -22,8 +22,8 @@ from costsim.render.text import Screen
 from costsim.validate import unusable
 
 SCORES = {
-    "n", "median_abs_error", "p90_abs_error", "mean_abs_error", "bias", "coverage_50", "coverage_80", "coverage_90",
-    "median_width_80", "constant_median_abs_error",
+    "n", "median_abs_error", "p90_abs_error", "mean_abs_error", "bias", "within_2x", "coverage_50", "coverage_80",
+    "coverage_90", "median_width_80", "constant_median_abs_error",
 }  # fmt: skip
 ROW = {"id", "source_group", "measured", "predicted", "p5", "p10", "p25", "p75", "p90", "p95", "error"}
 HEADER = "id,source_group,hardware,precision,n_devices,layers,d_model,tp,step_time_s"
@@ -288,7 +288,7 @@ def test_one_row_that_was_left_out_tells_why():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"what": "stepp"}, "--what: cannot validate 'stepp'; one of step, memory, hours; did you mean 'step'?"),
+        ({"what": "stepp"}, "cannot validate 'stepp'; one of step, memory, hours, serving; did you mean 'step'?"),
         ({"what": "loss"}, "--what: cannot validate 'loss'; one of step, memory, hours"),
         ({"row": "thr-vtrain-multi-44"}, "did you mean 'thr-vtrain-multi-044'?"),
         ({"evidence": "none.csv"}, "none.csv: no such file"),
