@@ -13,8 +13,8 @@ accelerators are refused, each with its line.
 
 \b
 Examples:
-  costsim prices import lambda.csv --provider lambda --as-of 2026-09-15 -o my-prices.yaml
-  costsim plan my-run.yaml --set prices=my-prices.yaml
+  costsim prices import aws.csv --provider aws --as-of 2026-09-15 -o mine.yaml
+  costsim plan my-run.yaml --set prices=mine.yaml
 """
 
 DEFAULT_URL = "https://github.com/skypilot-org/skypilot-catalog"
