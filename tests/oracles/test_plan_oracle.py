@@ -71,9 +71,20 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
     core = causal / (c["vector"] * s["attention_efficiency"]) + c["launch"]
     compute = products * (3 + again) + core * (1 + s["attention_backward"] + again)
     traffic = s["elementwise"] * (22 * h / spread + 6 * ffn / t)
-    memory = rows * traffic * (2.6 + again) / slow_memory
-    host = passes * s["host_seconds"] * (1 + s["host_tensor_growth"] * math.log2(t) / 3)
-    waiting = ((compute + memory) ** 6 + host**6) ** (1 / 6) - (compute + memory)
+    per_layer = h * (q_width + 2 * kv_width) + q_width * h + 3 * h * ffn
+    held = max(_parameters(per_layer, layout, stage) for stage in range(p))
+    most, least = math.ceil(layers / p), math.floor(layers / p)
+    summed = held / most * s["accumulate_bytes"] / (c["bandwidth"] * c["thin"])
+    memory = rows * traffic * (2.6 + again) / slow_memory + summed
+    launched = 2 * s["host_seconds"] * (1 + s["host_tensor_growth"] * math.log2(t) / 3)
+
+    def paced(device: float, host: float) -> float:  # six-norm of device and host
+        return (device**6 + host**6) ** (1 / 6)
+
+    waiting = paced(compute + memory, launched * passes / 2) - (compute + memory)
+    # the same layer without what is run again
+    plain_compute = products * 3 + core * (1 + s["attention_backward"])
+    plain = paced(plain_compute + rows * traffic * 2.6 / slow_memory + summed, launched)
 
     # -- collectives: rings inside a domain at the link, across at the cards that the group owns there
     def gather(nbytes: float, ranks: int, stride: int) -> tuple[float, float]:
@@ -100,7 +111,7 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
     context = 0.0
     if cp > 1:
         ring = gather(cp * rows * 2 * kv_width / max(1, min(t, m["kv_heads"])) * 2, cp, t)[0]
-        hidden = s["context_overlap"] * core
+        hidden = s["context_overlap"] * (core + waiting / (1 + s["attention_backward"]))
         context = max(0.0, ring - hidden) + max(0.0, 2 * ring - s["attention_backward"] * hidden)
 
     # -- the head, on the last stage
@@ -111,7 +122,6 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
 
     # -- the pipeline: the heaviest stage sets the pace
     layer, head = compute + memory + tensor + context + waiting, head_compute + head_memory
-    most, least = math.ceil(layers / p), math.floor(layers / p)
     with_head = least * layer + head > most * layer
     n = least if with_head else most
     stage = n * layer + (head if with_head else 0.0)
@@ -123,10 +133,9 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         bubble += 2 * micro * v * (rows * h * 2 / t / speed + delay) * s["pipeline_exposed"]
 
     # -- replicas
-    per_layer = h * (q_width + 2 * kv_width) + q_width * h + 3 * h * ffn
-    held = max(_parameters(per_layer, layout, stage) for stage in range(p))
     replicas = dp * cp
-    forward, backward = stage / (3 + again), stage * (2 + again) / (3 + again)
+    forward = (n * (plain + tensor * 2 / passes + context) + (head if with_head else 0.0)) / 3
+    backward = stage - forward
     data = 0.0
     if replicas > 1:
 
@@ -141,7 +150,6 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         else:
             window = s["data_overlap"] * max(1.0, min(micro, p) * (1 - 1 / v))
             data = max(0.0, scatter - window * backward) + max(0.0, collect - window * forward)
-    accumulate = held * s["accumulate_bytes"] / (c["bandwidth"] * c["thin"])
     mine = held / (1 if layout["sharding"] == "none" else replicas)
     if layout["offload"] == "optimizer":
         update = mine * ((s["gradient_bytes"] + s["weight_bytes"]) / s["offload_link"] + 26 / s["offload_memory"])
@@ -149,7 +157,7 @@ def oracle(layout: dict[str, Any], sequence: int, batch: int) -> tuple[dict[str,
         update = mine * 26 / slow_memory
     seconds = {
         "compute": micro * (n * compute + (head_compute if with_head else 0)),
-        "memory_bound": micro * (n * memory + (head_memory if with_head else 0) + accumulate),
+        "memory_bound": micro * (n * memory + (head_memory if with_head else 0)),
         "tensor_comm": micro * n * tensor,
         "pipeline_bubble": bubble,
         "data_comm": data,

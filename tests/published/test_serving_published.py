@@ -137,7 +137,7 @@ def test_how_a_layout_is_read(changes: dict[str, str], accelerators: int, groups
     ("changes", "reason"),
     [
         ({"model": "some-new-model", "model_key": ""}, "not in the catalogue"),
-        ({"hardware": "abacus"}, "not in the catalogue"),
+        ({"hardware": "abacus"}, "unknown accelerator 'abacus'"),
         ({"hardware": "hardware/h100-sxm.yaml"}, "not in the catalogue"),
         ({"hardware": "L4", "n_gpus": "1", "parallelism": "tp1"}, "do not fit"),
         ({"precision": "fp4/fp8"}, "precision"),

@@ -189,7 +189,7 @@ def test_prices_and_priors_are_checked(old: str, new: str, told: str, tmp_path: 
 def test_the_examples_of_the_guide_load(tmp_path: Path) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "hardware.md").read_text(encoding="utf-8")
     blocks = [block.split("```")[0] for block in guide.split("```yaml\n")[1:]]
-    assert len(blocks) == 2
+    assert len(blocks) == 3  # a chip, its prices, a book
     chip = loaded(blocks[0], tmp_path)
     assert chip.peak("bf16") == 5e14
     assert chip.power.system == 1100
