@@ -1,0 +1,1 @@
+"""Measure this machine: training steps, kernels and collectives in torch, and the calibration that follows from them."""
