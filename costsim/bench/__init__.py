@@ -1,1 +1,1 @@
-"""Measure this machine: training steps, kernels and collectives in torch, and the calibration that follows from them."""
+"""Measure this machine in torch: training steps, kernels, collectives, and the calibration that follows from them."""

@@ -1,4 +1,4 @@
-"""The decoder that is timed: a dense GPT or Llama of any shape, in torch, as a framework without fusions would write it.
+"""The decoder that is timed: a dense GPT or Llama of any shape, in torch, as one writes it without own kernels.
 
 It is cut in three (embedding, blocks, head with loss) so that a step can be timed by component; see ``step.py``.
 """
