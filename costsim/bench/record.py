@@ -287,15 +287,16 @@ class Energy:
     """Energy of a training step repeated for a while.
 
     Attributes:
-        source: ``counter`` (read before and after), ``sampled_power`` (integrated), or ``none``.
-        counter: which one, or why there is none, in words.
+        source: ``counter`` (read before and after), ``sampled_power`` (integrated), ``assumed`` (the device drew what
+            its data sheet allows), or ``none``.
+        counter: which one, or what was assumed, or why there is none, in words.
         joules_per_step: of ``step``; None without a source.
         watts: mean over the window.
         window_seconds: how long was measured.
         covers: what the counter counts: ``device`` or ``package``.
     """
 
-    source: Literal["counter", "sampled_power", "none"]
+    source: Literal["counter", "sampled_power", "assumed", "none"]
     counter: str
     joules_per_step: float | None = None
     watts: float | None = None
