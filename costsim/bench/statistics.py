@@ -29,6 +29,7 @@ class Rule:
         precision: half-width of the interval of the median over the median at which to stop.
         minimum: samples to take in any case.
         seconds: wall time after which to stop, warm-up included, once the minimum is reached.
+        patience: so many times ``seconds`` after which to stop with fewer samples too.
         agreement: relative difference of two successive windows at which the warm-up is over.
         warmup_seconds: wall time after which it is over in any case.
         maximum: samples to take at most.
@@ -37,6 +38,7 @@ class Rule:
     precision: float = 0.02
     minimum: int = 8
     seconds: float = 2.0
+    patience: float = 3.0
     agreement: float = 0.05
     warmup_seconds: float = 1.0
     maximum: int = 1000
@@ -134,10 +136,10 @@ def collect(
     kept, warm = warm[-WINDOW:], warm[:-WINDOW]
     while True:
         times = [seconds_of(sample) for sample in kept]
-        enough = len(kept) >= rule.minimum
+        enough, spent = len(kept) >= rule.minimum, clock() - start
         if enough and half_width(times) <= rule.precision:
             return Collected(tuple(warm), tuple(kept), settled=True)
-        if enough and (clock() - start >= rule.seconds or len(kept) >= rule.maximum):
+        if spent >= rule.seconds * (1 if enough else rule.patience) or len(kept) >= rule.maximum:
             return Collected(tuple(warm), tuple(kept), settled=False)
         kept += run()
 
