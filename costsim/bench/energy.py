@@ -1,8 +1,9 @@
 """Energy of a training step, by the best counter there is.
 
-In this order: NVIDIA's counter of the whole board, power of an NVIDIA or AMD GPU sampled ten times a second, Intel's and
-AMD's counter of the processor package (RAPL, which mostly only an administrator may read), the power that the data sheet
-allows (said to be assumed), none. Counters tick every hundredth of a second or slower, so a window is a second at least.
+In this order: NVIDIA's counter of the whole board; power of an NVIDIA or AMD GPU, sampled ten times a second; the
+counter of the processor package (RAPL), which mostly only an administrator may read; the power that the data sheet
+allows, which is said to be assumed; none. Counters tick every hundredth of a second or slower, so a window is a second
+at least.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from costsim.bench.devices import Backend, Cuda
@@ -19,6 +21,7 @@ from costsim.bench.record import Energy
 from costsim.bench.reference import Reference
 
 POLL_SECONDS = 0.1
+NOTHING = Energy("none", "no counter of energy or power can be read here, and no data sheet is known")
 _POWERCAP = Path("/sys/class/powercap")
 _PCI = Path("/sys/bus/pci/devices")
 
@@ -70,8 +73,14 @@ def hwmon(address: str, folder: Path = _PCI) -> Meter | None:
     for name in ("power1_average", "power1_input"):
         for file in sorted(folder.glob(f"{address}/hwmon/hwmon*/{name}")):
             if _number(file) is not None:
-                return Meter("the driver's power (hwmon)", watts=lambda file=file: (_number(file) or 0.0) / 1e6)
+                return Meter("the driver's power (hwmon)", watts=partial(_watts, file))
     return None
+
+
+def _watts(file: Path) -> float | None:
+    """Watts from a file of microwatts."""
+    microwatts = _number(file)
+    return None if microwatts is None else microwatts / 1e6
 
 
 def measure(
@@ -109,7 +118,7 @@ def measure(
     if known is not None and known.watts is not None:
         words = f"no counter can be read; assumed to draw the {known.watts:g} W of its data sheet all the time"
         return Energy("assumed", words, known.watts * window / steps, known.watts, window)
-    return Energy("none", "no counter of energy or power can be read here, and no data sheet is known")
+    return NOTHING
 
 
 class _Sampler:

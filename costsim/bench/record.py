@@ -343,6 +343,7 @@ class Record:
         collectives: of ranks, under torchrun.
         energy: of a step.
         verdict: of all of it.
+        complete: whether nothing was left out by an interrupt.
         notes: what a reader should know: shapes that were made smaller, what was left out and why.
     """
 
@@ -352,6 +353,7 @@ class Record:
     device: Device
     software: Software
     verdict: Verdict
+    complete: bool = True
     gemms: tuple[Gemm, ...] = ()
     linears: tuple[Linear, ...] = ()
     bandwidths: tuple[Bandwidth, ...] = ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from costsim.bench.record import Device, Dtype
 from costsim.inputs import catalogue
@@ -77,5 +78,5 @@ def known_as(driver_name: str, memory_bytes: int) -> str | None:
 def _largest_found() -> dict[str, dict[str, float]]:
     """Largest rates over the peak, by accelerator and number format, of ``data/kernels/fitted.yaml``."""
     label, text = catalogue.data_text("kernels/fitted.yaml")
-    fitted = read(text, label).value
+    fitted: Any = read(text, label).value
     return {name: entry["largest_found"] for name, entry in fitted.items() if "largest_found" in entry}

@@ -15,7 +15,8 @@ def neighbours(sides: Sides, multiple: int, largest: int) -> Iterator[Sides]:
         for factor in FACTORS:
             made = max(multiple, round(side * factor / multiple) * multiple)
             if made != side and made <= largest:
-                yield (*sides[:place], made, *sides[place + 1 :])
+                m, n, k = (made if index == place else other for index, other in enumerate(sides))
+                yield m, n, k
 
 
 def climb(

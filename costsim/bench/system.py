@@ -17,8 +17,8 @@ from pathlib import Path
 from costsim.bench.record import Conditions
 
 # mallopt(3): parameters of glibc's malloc. Blocks come from the heap rather than from fresh mappings, and the heap is
-# never given back: otherwise a step on the CPU spends up to half of its time in page faults. A threshold of 2**31 - 1, the
-# greatest there is, still gives back what a large step frees; -1 never does, and no block at all is mapped on its own.
+# never given back: otherwise a step on the CPU spends up to half of its time in page faults. A threshold of 2**31 - 1,
+# the greatest there is, still gives back what a large step frees; -1 never does, and no block is mapped on its own.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
 _NEVER, _PAD, _SMALL, _MAPPINGS = -1, 256 * 2**20, 64 * 2**10, 65_536
 
@@ -30,9 +30,7 @@ def keep_heap() -> bool:
 
 def return_heap() -> bool:
     """Let malloc give every tensor back when it is freed, so that resident memory is that of live tensors."""
-    return _mallopt(
-        {_M_MMAP_MAX: _MAPPINGS, _M_MMAP_THRESHOLD: _SMALL, _M_TRIM_THRESHOLD: _SMALL, _M_TOP_PAD: 0}
-    )
+    return _mallopt({_M_MMAP_MAX: _MAPPINGS, _M_MMAP_THRESHOLD: _SMALL, _M_TRIM_THRESHOLD: _SMALL, _M_TOP_PAD: 0})
 
 
 def _mallopt(settings: dict[int, int]) -> bool:

@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": "Plan a run: its cost, time, fit, loss and payback.",
     "layouts": "Rank the layouts of a cluster, and say why others were refused.",
     "compare": "Compare scenarios: which inputs differ, and what that changes.",
+    "bench": "Measure this machine, and calibrate plans with it.",
     "validate": "Hold predictions against published measurements, and score them.",
     "show": "Show the catalogue: what is known, and from where.",
     "check": "Check files, and report every problem of each at once.",

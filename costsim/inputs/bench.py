@@ -9,7 +9,7 @@ from costsim.inputs import catalogue
 from costsim.inputs.fields import Items, Strict, validate
 from costsim.inputs.hardware import Origin
 from costsim.inputs.model import Size
-from costsim.inputs.quantity import Bytes, Count, PositiveFraction, PositiveNumber
+from costsim.inputs.quantity import Count, PositiveFraction, PositiveNumber
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.training.architecture import Architecture
 
@@ -78,9 +78,8 @@ class StepShape(Strict):
 
 
 class Tier(Strict):
-    """Steps for devices with so much free memory."""
+    """Steps of a size."""
 
-    needs: Bytes
     steps: Items[StepShape]
 
 
@@ -98,6 +97,13 @@ class Products(Strict):
     cpu: Items[Size]
 
 
+class Target(Strict):
+    """Tokens of a sequence of a named model's step."""
+
+    gpu: Size
+    cpu: Size
+
+
 class BenchFile(Strict):
     """The whole file."""
 
@@ -107,6 +113,7 @@ class BenchFile(Strict):
     run_to_run: PositiveFraction
     modes: Modes
     products: Products
+    target: Target
     shapes: Shapes
 
 

@@ -1,0 +1,64 @@
+"""``costsim bench``: measure, check, calibrate, and say what came of it. Torch is imported only once it is needed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from costsim.bench.request import Request
+from costsim.errors import CostsimError
+
+if TYPE_CHECKING:
+    from costsim.bench.session import Watcher
+
+
+class MissingTorchError(CostsimError):
+    """Torch is not installed, and nothing can be measured without it."""
+
+    def __init__(self) -> None:
+        super().__init__("bench: measures with torch, which is not installed; pip install 'costsim[bench]'")
+
+
+def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
+    """Measure this machine.
+
+    Args:
+        request: what is asked for.
+        watcher: is told how far it is.
+
+    Returns:
+        The JSON of a bench (`costsim.bench.result`).
+
+    Raises:
+        MissingTorchError: torch is not installed.
+        InputError: the request is not possible here.
+        OutputError: a file cannot be written.
+    """
+    _need_torch()
+    from costsim.bench import result, sanity, session
+
+    prepared = session.prepare(request)
+    outcome = session.run(prepared, watcher)
+    findings = sanity.check(outcome.record, outcome.known)
+    record = sanity.judged(outcome.record, findings, accept=request.accept_noisy)
+    return result.to_dict(record, outcome.known, findings, None)
+
+
+def plan(request: Request) -> dict[str, Any]:
+    """What would be measured, and the memory of each step; nothing runs.
+
+    Raises:
+        MissingTorchError: torch is not installed.
+        InputError: the request is not possible here.
+    """
+    _need_torch()
+    from costsim.bench import result, session
+
+    prepared = session.prepare(request)
+    free = prepared.backend.free_bytes()
+    return result.planned(prepared.start.device, request.mode, prepared.start.dtype, free, prepared.tasks)
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise MissingTorchError
