@@ -18,7 +18,7 @@ from costsim.bench.timing import timed
 from costsim.inputs.bench import NoiseLimits
 
 LAYOUTS = get_args(Layout)
-CACHES = 8  # arrays take so many times the last-level cache: at most an eighth of them can still be in it
+SMALLEST = 2**28  # bytes to copy where the system tells of no cache
 
 
 def gemm(
@@ -57,14 +57,20 @@ def linear(
         return Linear(*timed(backend, call, rule, limits), tokens, inputs, outputs, dtype)
 
 
-def bandwidth(backend: Backend, cache_bytes: int, free_bytes: int, rule: Rule, limits: NoiseLimits) -> Bandwidth:
-    """Time a copy between two arrays that no cache holds.
+def bandwidth(
+    backend: Backend, cache_bytes: int, wanted_bytes: int, free_bytes: int, rule: Rule, limits: NoiseLimits
+) -> Bandwidth:
+    """Time a copy between two arrays that no cache holds, filled with a block of normal numbers over and over.
 
-    They take eight times the last-level cache, and at least 256 MiB, or half of the free memory where that is less,
-    and are filled with one block of normal numbers over and over.
+    Args:
+        backend: the device.
+        cache_bytes: of its last-level cache.
+        wanted_bytes: of both arrays; at least 256 MiB are taken, and half of the free memory at most.
+        free_bytes: memory that is free.
+        rule: when to stop.
+        limits: of the noise.
     """
-    wanted = max(CACHES * cache_bytes, 2**28)
-    size = min(wanted, free_bytes // 2) // 2
+    size = min(max(wanted_bytes, SMALLEST), free_bytes // 2) // 2
     block = torch.randn(2**20, device=backend.device, dtype=torch.float32)
     first, second = (torch.empty(size // 4 // 2**20, 2**20, device=backend.device) for _ in range(2))
     first.copy_(block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+import time
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -106,11 +107,13 @@ def run(prepared: Prepared, watcher: Watcher) -> Outcome:
     done = {entry.key.split("/")[0] for entry in entries}
     left = [task for task in prepared.tasks if task.key not in done]
     watcher.planned(left)
-    complete = True
+    complete, begun = True, time.perf_counter()
     try:
         for task in left:
             _measure(task, entries, writer, watcher)
         for task in _spoiled(prepared.tasks, entries):
+            if time.perf_counter() - begun > prepared.setting.fields.again_before:
+                break
             _measure(task, entries, writer, watcher)
         writer.end()
     except KeyboardInterrupt:

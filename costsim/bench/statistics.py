@@ -27,18 +27,20 @@ class Rule:
 
     Attributes:
         precision: half-width of the interval of the median over the median at which to stop.
-        minimum: samples to take in any case.
-        seconds: wall time after which to stop, warm-up included, once the minimum is reached.
-        patience: so many times ``seconds`` after which to stop with fewer samples too.
+        tolerance: the same, at which to stop once ``seconds`` are over.
+        minimum: samples to take, unless patience ends.
+        seconds: wall time after which the tolerance is enough, warm-up included.
+        patience: so many times ``seconds`` after which to stop in any case.
         agreement: relative difference of two successive windows at which the warm-up is over.
         warmup_seconds: wall time after which it is over in any case.
         maximum: samples to take at most.
     """
 
     precision: float = 0.02
+    tolerance: float = 0.03
     minimum: int = 8
     seconds: float = 2.0
-    patience: float = 3.0
+    patience: float = 2.0
     agreement: float = 0.05
     warmup_seconds: float = 1.0
     maximum: int = 1000
@@ -136,10 +138,12 @@ def collect(
     kept, warm = warm[-WINDOW:], warm[:-WINDOW]
     while True:
         times = [seconds_of(sample) for sample in kept]
-        enough, spent = len(kept) >= rule.minimum, clock() - start
-        if enough and half_width(times) <= rule.precision:
+        spent = clock() - start
+        width = half_width(times) if len(kept) >= rule.minimum else math.inf
+        if width <= rule.precision:
             return Collected(tuple(warm), tuple(kept), settled=True)
-        if spent >= rule.seconds * (1 if enough else rule.patience) or len(kept) >= rule.maximum:
+        late = spent >= rule.seconds and width <= rule.tolerance
+        if late or spent >= rule.patience * rule.seconds or len(kept) >= rule.maximum:
             return Collected(tuple(warm), tuple(kept), settled=False)
         kept += run()
 

@@ -89,7 +89,7 @@ class Setting:
 
     def rule(self, seconds: float) -> Rule:
         """When to stop."""
-        return rule_of(self.fields.precision, seconds)
+        return rule_of(self.fields.precision, self.file.noise.half_width.noisy, seconds)
 
 
 def tasks(setting: Setting, target: Work | None, target_name: str = "") -> list[Task]:
@@ -309,7 +309,9 @@ def _bandwidth(setting: Setting) -> Task:
 
     def run(keep: Keep) -> None:
         backend = setting.backend
-        keep(kernels.bandwidth(backend, setting.device.cache_bytes, backend.free_bytes(), rule, setting.file.noise))
+        cache = setting.device.cache_bytes
+        wanted = setting.fields.caches * cache
+        keep(kernels.bandwidth(backend, cache, wanted, backend.free_bytes(), rule, setting.file.noise))
         backend.release()
 
     return Task("bandwidth", "copy in memory", 1.5 * rule.seconds, run)

@@ -33,13 +33,28 @@ class NoiseLimits(Strict):
 
 
 class ModeFields(Strict):
-    """How long a mode measures each thing, in seconds, and what it leaves out."""
+    """How long a mode measures each thing, in seconds, and what it leaves out.
+
+    Attributes:
+        precision: half-width of the interval of a median at which to stop.
+        step_seconds: for a step's shape, warm-up included.
+        kernel_seconds: for a product, a linear layer, an update.
+        bandwidth_seconds: for a copy.
+        energy_seconds: for the energy of a step.
+        again_before: no disturbed measurement is begun again after so many seconds of the bench.
+        caches: memory that is copied, over the last-level cache.
+        layouts: of matrix products.
+        sizes: of squares.
+        passes: rounds of all steps, with models made anew.
+    """
 
     precision: PositiveFraction
     step_seconds: PositiveNumber
     kernel_seconds: PositiveNumber
     bandwidth_seconds: PositiveNumber
     energy_seconds: PositiveNumber
+    again_before: PositiveNumber
+    caches: Count
     layouts: Items[Literal["forward", "dgrad", "wgrad"]]
     sizes: Count
     passes: Count
