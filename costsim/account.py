@@ -23,6 +23,7 @@ from costsim.layouts import Advice
 from costsim.scaling.laws import counted_parameters
 from costsim.scaling.loss import formula_inputs, loss_notes, loss_text
 from costsim.training.architecture import parameters
+from costsim.training.calibrated import PRODUCTS_ONLY, STACK_CONSTANTS
 from costsim.training.device import Stack
 from costsim.training.goodput import failure_warnings
 from costsim.uncertainty.draws import middle
@@ -79,6 +80,7 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
         unique_tokens=case.training.unique_tokens,
         mixture_of_experts=case.training.architecture.experts is not None,
     )
+    found += _calibration_notes(scenario)
     found += scenario.model.notes
     found += _market_notes(case, values)
     found += _price_notes(scenario)
@@ -142,6 +144,27 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no purchase price of {label} is known; add cost.own.usd_per_accelerator"
         if case.cost.rent is None:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
+
+
+def _calibration_notes(scenario: Scenario) -> Iterator[str]:
+    """What a plan takes from a calibration, what it does not, and why."""
+    loaded, cluster = scenario.calibration, scenario.fields.cluster
+    if loaded is None:
+        return
+    precision = scenario.fields.training.precision
+    yield from loaded.notes(scenario.start, precision)
+    if loaded.obstacle(precision):
+        return
+    if cluster.mfu is not None:
+        yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
+    elif cluster.accelerators > max(1, loaded.file.device.count):
+        yield (
+            f"calibration: of {loaded.file.device.count} device{'s' if loaded.file.device.count > 1 else ''}; "
+            f"communication between {cluster.accelerators:,} and its overlap are priors of the stack, "
+            "and so is the spread of the step time"
+        )
+    if scenario.model.architecture.experts is not None:
+        yield "calibration: experts were not measured; their products run at priors relative to the measured rate"
 
 
 def _market_notes(case: Case, values: Values) -> Iterator[str]:
@@ -314,9 +337,13 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
     file = scenario.stack.stack
     inline = scenario.fields.cluster.stack
     plain = file.constants(scenario.accelerator.generation)
+    measured = _measured_constants(scenario)
     for f in fields_of(Stack):
         if isinstance(inline, dict) and f.name in inline:
             yield _given(scenario, f"cluster.stack.{f.name}", getattr(stack, f.name), f"stack.{f.name}")
+            continue
+        if scenario.calibration is not None and f.name in measured:
+            yield _row(f"stack.{f.name}", getattr(stack, f.name), scenario.calibration.label, "measured")
             continue
         fact = _stack_fact(scenario, f.name)
         origin = file.sources.get(fact.source)
@@ -324,6 +351,16 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
         if getattr(stack, f.name) != getattr(plain, f.name):
             source, fact = f"{source}, {MOVED}", Fact(fact.source, fact.note, "derived")
         yield _row(f"stack.{f.name}", getattr(stack, f.name), source, fact.known or "estimated")
+
+
+def _measured_constants(scenario: Scenario) -> frozenset[str]:
+    """Constants of the stack that a calibration says."""
+    loaded, precision = scenario.calibration, scenario.fields.training.precision
+    if loaded is None or loaded.obstacle(precision):
+        return frozenset()
+    products = loaded.measured_products(precision)
+    host = {"host_seconds"} if loaded.file.device.kind == "cpu" else set()
+    return (frozenset(STACK_CONSTANTS) | host) - (frozenset() if products else frozenset(PRODUCTS_ONLY))
 
 
 MOVED = "times the fit on published steps (docs/step-time.md)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import read_accelerator
+from costsim.inputs.calibration import read_calibration
 from costsim.inputs.hf_config import import_config
 from costsim.inputs.law import read_law
 from costsim.inputs.model import load_model
@@ -23,6 +24,7 @@ SIGNS: Mapping[str, frozenset[str]] = {
     "site": frozenset({"electricity", "carbon", "pue"}),
     "law": frozenset({"transfer", "loss_unit", "counts"}),
     "model": frozenset({"hidden_size", "published_parameters", "heads"}),
+    "calibration": frozenset({"schema", "verdict", "software", "convention"}),
 }
 """Top keys that tell the kind of a YAML file; the kind with the most of them is taken."""
 
@@ -34,7 +36,7 @@ def kind_of_file(source: Source) -> str:
 
 
 def check_file(path: str) -> list[Problem]:
-    """Every problem of a file: a scenario, or a file of hardware, a model, a law, a stack or a site; or a config.json.
+    """Every problem of a file: a scenario, hardware, a model, a law, a stack, a site, a calibration; or a config.json.
 
     Args:
         path: the file; the catalogue name of a scenario; or ``-``.
@@ -55,6 +57,7 @@ def _check(path: str) -> None:
     readers: Mapping[str, Callable[[Source], object]] = {
         "hardware": read_accelerator,
         "site": read_site,
+        "calibration": read_calibration,
         "law": read_law,
         "stack": lambda _: load_stack(path),
         "model": lambda _: load_model(path),

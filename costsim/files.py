@@ -74,8 +74,12 @@ def write_new(path: str | Path, text: str) -> None:
             raise
 
 
+CALIBRATION = "# Written by costsim bench"
+"""How a calibration begins."""
+
+
 def is_ours(path: Path) -> bool:
-    """Whether a file is empty or one that costsim wrote: its JSON, CSV, Markdown or page.
+    """Whether a file is empty or one that costsim wrote: its JSON, CSV, Markdown, page or calibration.
 
     JSON has a ``schema`` of costsim's, CSV a header of ours, Markdown a first line and a page a last line that say so.
     """
@@ -88,7 +92,9 @@ def is_ours(path: Path) -> bool:
         return True
     if text.startswith("{"):
         return '"schema": "costsim.' in text
-    return text.startswith((*_CSV_HEADERS, "<!-- costsim")) or last[last.rfind(b"\n") + 1 :].startswith(b"costsim ")
+    if text.startswith((*_CSV_HEADERS, "<!-- costsim", CALIBRATION)):
+        return True
+    return last[last.rfind(b"\n") + 1 :].startswith(b"costsim ")
 
 
 def _kind(target: Path) -> str:

@@ -35,13 +35,18 @@ def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
         OutputError: a file cannot be written.
     """
     _need_torch()
-    from costsim.bench import result, sanity, session
+    from costsim.bench import calibration, result, sanity, session
+    from costsim.files import write_text
 
     prepared = session.prepare(request)
     outcome = session.run(prepared, watcher)
     findings = sanity.check(outcome.record, outcome.known)
     record = sanity.judged(outcome.record, findings, accept=request.accept_noisy)
-    return result.to_dict(record, outcome.known, findings, None)
+    if request.output is not None and record.steps:
+        made = calibration.text(calibration.document(record))
+        write_text(request.output, made, force=request.force or request.resume)
+    written = request.output if record.steps else None
+    return result.to_dict(record, outcome.known, findings, written)
 
 
 def plan(request: Request) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
+from costsim.inputs.calibration import LoadedCalibration
 from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Precision, Training
 from costsim.inputs.fields import Strict, validate
 from costsim.inputs.fits import step_fits
@@ -18,7 +19,10 @@ from costsim.inputs.hardware import Collective as CollectivePrior
 from costsim.inputs.hardware import Collectives, ScaleUp
 from costsim.inputs.stack import LoadedStack, StackFile
 from costsim.inputs.yaml_source import read, split_sourced
+from costsim.training import components
 from costsim.training.adjust import REFERENCE_YEAR, Run, adjusted, adjustment, constant_of
+from costsim.training.architecture import Architecture
+from costsim.training.calibrated import calibrated
 from costsim.training.device import Chip, Collective, Network, Stack, Workload
 from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Num, Range
@@ -201,6 +205,36 @@ def software(loaded: LoadedStack, training: Training, accelerator: Accelerator, 
         optimizer_bytes=training.optimizer_fields.bytes_per_parameter,
         residual=fits.residual(fitted(loaded), experts),
     )
+
+
+def as_measured(
+    loaded: LoadedCalibration, a: Architecture, training: Training, cluster: Any, chip: Chip, stack: Stack
+) -> tuple[Chip, Stack]:
+    """Chip and stack with what a calibration measured in place of their priors.
+
+    The spread of the step time is that of the coefficients and of a new shape as long as no more devices work together
+    than were measured; for a larger cluster that of published steps stays where it is wider, since what joins the
+    devices was not measured.
+
+    Args:
+        loaded: the calibration; one that may not be used changes nothing.
+        a: the model's shape.
+        training: for the precision and the sequence.
+        cluster: the `Cluster` section.
+        chip: the device's priors.
+        stack: the software's.
+    """
+    fit = loaded.file.fit
+    if fit is None or loaded.obstacle(training.precision):
+        return chip, stack
+    c = fit.estimates()
+    products = loaded.measured_products(training.precision)
+    of_cpu = loaded.file.device.kind == "cpu"
+    new_chip, new_stack = calibrated(c, a, chip, stack, products=products, host=of_cpu)
+    work = components.Work(a, float(training.sequence_length), 1.0, ACTIVATION_BYTES.get(training.precision, 2.0))
+    own = components.step_spread(c, work)
+    alone = cluster.accelerators <= max(1, loaded.file.device.count) and products and a.experts is None
+    return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
 
 
 def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:

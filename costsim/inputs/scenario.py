@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +15,7 @@ import pydantic
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue, pricing
 from costsim.inputs.accelerator import Accelerator, load_accelerator
+from costsim.inputs.calibration import LoadedCalibration, beyond_peak, load_calibration, mismatch
 from costsim.inputs.cluster import Cluster, Training, Uncertainty
 from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
 from costsim.inputs.law import LoadedLaw, load_law
@@ -30,6 +32,8 @@ REFERENCES = (
     "model",
     "cluster.accelerator",
     "cluster.stack",
+    "cluster.calibration",
+    "cluster.calibration.file",
     "law",
     "cost.site",
     "serving.accelerator",
@@ -116,6 +120,7 @@ class Scenario:
         accelerator_facts: where its numbers come from.
         serving_accelerator: of the service; None without one.
         stack: of the software.
+        calibration: measurements in place of the priors; None without.
         law: of the loss.
         site: electricity and carbon.
         prices: of renting and owning, chosen from the book where they are not given.
@@ -134,6 +139,7 @@ class Scenario:
     law: LoadedLaw
     site: SiteTerms
     prices: pricing.Prices
+    calibration: LoadedCalibration | None = None
 
     @property
     def name(self) -> str:
@@ -215,6 +221,9 @@ class _Loader:
             per_node = fields.cluster.per_node or chip[0].accelerators_per_node
             fallback = default_stack(chip[0].kind, chip[0].vendor, fields.cluster.accelerators, per_node)
         stack = self.named("cluster.stack", load_stack, fallback=fallback)
+        calibration = self.named("cluster.calibration", load_calibration)
+        if calibration and fields and chip:
+            self.attempt(lambda: self.fitting(calibration, chip[0], fields.training.precision), "cluster.calibration")
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
         server = (served or chip)[0] if fields.serving else None
@@ -235,7 +244,20 @@ class _Loader:
             law,
             site,
             prices,
+            calibration,
         )
+
+    def fitting(self, calibration: LoadedCalibration, chip: Accelerator, precision: str) -> None:
+        """Check that a calibration is of the cluster's accelerator.
+
+        Raises:
+            InputError: it is of another, or faster than that can be.
+        """
+        peak = chip.peak_flops.rates().get(precision, math.inf)
+        known = frozenset(catalogue.names("hardware"))
+        problem = mismatch(calibration, chip, known) or beyond_peak(calibration, peak, precision)
+        if problem is not None:
+            raise InputError(problem)
 
     def prices(
         self, fields: ScenarioFields, chip: Accelerator, server: Accelerator | None, start: datetime.date

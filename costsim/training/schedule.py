@@ -24,6 +24,7 @@ from costsim.training.stages import heaviest
 from costsim.uncertainty.ranges import Num
 
 HOST_ORDER = 6  # how sharply the slower of device and host sets a layer's time
+ELEMENTWISE_PASSES = 2.6  # forward and backward traffic of element-wise kernels over the forward's
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def layer_pass(a: Architecture, chip: Chip, network: Network, stack: Stack, layo
         traffic = (
             traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
         )
-    memory = rows * traffic * (2.6 + again) / (chip.memory_bandwidth * stack.memory_efficiency)
+    memory = rows * traffic * (ELEMENTWISE_PASSES + again) / (chip.memory_bandwidth * stack.memory_efficiency)
     device = compute + memory
     repeated = np.where(np.asarray(layout.recompute) >= 2, layout.recompute_share * stack.recompute_full, 0.0)
     passes = 2 + repeated
