@@ -289,5 +289,6 @@ def _fit_lines(value: Mapping[str, Any]) -> Iterable[str]:
 
 def _flow(value: Any) -> str:
     """One line of YAML."""
-    dumped = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=math.inf, allow_unicode=True)
+    plain = json.loads(json.dumps(value))  # versions of torch are a kind of text that YAML does not know
+    dumped = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=math.inf, allow_unicode=True)
     return dumped.removesuffix("\n").removesuffix("\n...").strip()

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated
 
@@ -65,10 +65,25 @@ def build(argv: Sequence[str]) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name in named:
             module = import_module(f"costsim.cli.{name}")
-            app.command(name, help=f"{summary}\n\n{module.HELP}", epilog=options.EXIT_CODES)(getattr(module, name))
+            told = f"{summary}\n\n{module.HELP}"
+            if inner := getattr(module, "COMMANDS", None):
+                app.add_typer(_group(getattr(module, name), inner, told), name=name)
+            else:
+                app.command(name, help=told, epilog=options.EXIT_CODES)(getattr(module, name))
         else:
             app.command(name, help=summary)(_not_named)
     return app
+
+
+def _group(alone: Callable[..., None], inner: Mapping[str, Callable[..., None]], told: str) -> typer.Typer:
+    """A command that does something on its own, and has others under it."""
+    group = typer.Typer(
+        help=told, epilog=options.EXIT_CODES, invoke_without_command=True, rich_markup_mode=None, add_completion=False
+    )
+    group.callback()(alone)
+    for name, command in inner.items():
+        group.command(name, epilog=options.EXIT_CODES)(command)
+    return group
 
 
 def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:

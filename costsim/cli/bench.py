@@ -15,6 +15,8 @@ Examples:
   costsim bench --full --device cuda:1 --dtype bf16
   costsim bench --dry-run                          shapes and their memory
   costsim plan my-run.yaml --set cluster.calibration=my-box.yaml
+  costsim bench show my-box.yaml                   what a file says
+  costsim bench compare before.yaml after.yaml     ends with 1 if slower
 
 Runs training steps of two layers, matrix products and copies in torch on this machine. Other programs beside it make
 the numbers useless: then it says why and ends with 1. Samples are kept beside the file as they come.
@@ -22,6 +24,7 @@ the numbers useless: then it says why and ends with 1. Samples are kept beside t
 
 
 def bench(
+    context: typer.Context,
     quick: Annotated[bool, typer.Option("--quick", help="At most 15 seconds.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Five to ten minutes.")] = False,
     device: Annotated[
@@ -51,6 +54,8 @@ def bench(
     _debug: options.Debug = False,
 ) -> None:
     """Measure this machine; exit with 1 where it was too disturbed to plan from."""
+    if context.invoked_subcommand is not None:
+        return
     from costsim.bench.request import Request, mode
     from costsim.cli import amounts
     from costsim.cli.streams import deliver, screen
@@ -83,3 +88,37 @@ def bench(
         raise typer.Exit(130)
     if found["verdict"]["status"] == "refused":
         raise typer.Exit(1)
+
+
+def show(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A calibration.")],
+    format_: options.Format = None,
+    _debug: options.Debug = False,
+) -> None:
+    """Say what a calibration holds: coefficients, how sure they are, and what was measured."""
+    from costsim.bench import held
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import calibrations, formats
+
+    deliver(calibrations.text(held.shown(file), formats.choose(format_, None), screen()))
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The calibration to compare with.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="A later one, or that of a like device.")],
+    format_: options.Format = None,
+    _debug: options.Debug = False,
+) -> None:
+    """Compare what two calibrations measured; exit with 1 where AFTER is slower by more than noise."""
+    from costsim.bench import held
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import calibrations, formats
+
+    found = held.compared(before, after)
+    deliver(calibrations.text(found, formats.choose(format_, None), screen()))
+    if found["worse"]:
+        raise typer.Exit(1)
+
+
+COMMANDS = {"show": show, "compare": compare}
+"""Commands under this one; without any of them it measures."""

@@ -15,7 +15,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 ROUNDS = 4  # the roofline of thin products depends on the rate that is fitted, and weakly: two rounds settle it
 SWEEPS = 20_000
-NARROWED = 0.7  # an estimate whose standard deviation is still more than this share of the prior's was not identified
+NARROWED = 0.9  # an estimate whose standard deviation is still more than this share of the prior's was not identified
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ def identify(steps: Sequence[TimedStep], linears: Sequence[TimedLinear], prior: 
         rate = float(1 / (share[0] * prior.centre[0])) if share[0] > 0 else rate
     left = matrix @ share - wanted
     freedom = max(1, len(wanted) - len(NAMES))
-    covariance: Array = np.linalg.inv(matrix.T @ matrix) * max(1.0, float(left @ left) / freedom)
+    noise = max(1.0, float(left @ left) / freedom)
+    covariance: Array = np.asarray(np.linalg.inv(matrix.T @ matrix) * noise, dtype=np.float64)
     spread: Array = np.sqrt(np.diag(covariance))
     bound: Flags = share <= 0
     known = (spread < NARROWED * prior.spread) & ~bound
