@@ -158,10 +158,13 @@ def _calibration_notes(scenario: Scenario) -> Iterator[str]:
     if cluster.mfu is not None:
         yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
     elif cluster.accelerators > max(1, loaded.file.device.count):
+        ranks = loaded.collectives("all_reduce")[1]
+        joined = (
+            f"collectives in a node are as measured over {ranks} ranks, their" if ranks else "communication and its"
+        )
         yield (
-            f"calibration: of {loaded.file.device.count} device{'s' if loaded.file.device.count > 1 else ''}; "
-            f"communication between {cluster.accelerators:,} and its overlap are priors of the stack, "
-            "and so is the spread of the step time"
+            f"calibration: of {max(1, loaded.file.device.count)} of the cluster's {cluster.accelerators:,} devices: "
+            f"{joined} overlap, and the spread of the step time, are priors of the stack"
         )
     if scenario.model.architecture.experts is not None:
         yield "calibration: experts were not measured; their products run at priors relative to the measured rate"

@@ -8,7 +8,8 @@ from statistics import NormalDist
 from typing import Any
 
 from costsim.inputs.bench import bench_file
-from costsim.inputs.calibration import CalibrationFile, Timed, read_calibration
+from costsim.inputs.calibration import CalibrationFile, StepFields, Timed, read_calibration
+from costsim.inputs.calibration_priors import priors_file
 from costsim.inputs.yaml_source import read_path
 from costsim.training.components import COEFFICIENTS, NAMES
 
@@ -113,8 +114,9 @@ def compared(before: str, after: str) -> dict[str, Any]:
     """How a calibration differs from an earlier one, or from that of a like device, as the JSON of ``bench compare``.
 
     What both timed is compared one by one. A difference counts where the logarithm of the ratio is more than the noise:
-    the intervals of both medians and what two runs differ by, so wide that in 95 of 100 comparisons of equal machines
-    nothing is marked (Bonferroni). What was refused on either side is listed and not judged.
+    the intervals of both medians and what two runs differ by (kernels by more than steps), so wide that in 95 of 100
+    comparisons of equal machines nothing is marked (Bonferroni). What was refused on either side is listed and not
+    judged.
 
     Args:
         before: path of the one that is compared with.
@@ -141,7 +143,8 @@ def compared(before: str, after: str) -> dict[str, Any]:
 
 
 def _pair(name: str, a: Timed, b: Timed, score: float) -> dict[str, Any]:
-    between = float(bench_file().run_to_run)
+    file = bench_file().run_to_run if isinstance(a, StepFields) else priors_file().kernels_between_runs
+    between = float(file)
     spread = math.hypot(a.half_width / HALF_WIDTH_SCORE, b.half_width / HALF_WIDTH_SCORE, between, between)
     ratio = b.seconds / a.seconds
     judged = "refused" not in (a.verdict, b.verdict)

@@ -150,6 +150,8 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
     stack = machine.software(scenario.stack, training, chip_file, a.experts is not None)
     if scenario.calibration is not None:
         chip, stack = machine.as_measured(scenario.calibration, a, training, cluster, chip, stack)
+        if not scenario.calibration.obstacle(training.precision):
+            network = machine.as_joined(scenario.calibration, network)
     failures = cluster.failures
     every = failures.checkpoint_every
     return TrainingTerms(

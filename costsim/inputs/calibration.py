@@ -19,6 +19,7 @@ from costsim.inputs.fields import FieldError, Items, Strict, validate
 from costsim.inputs.source import Place, Source
 from costsim.inputs.yaml_source import read_path
 from costsim.training.components import NAMES, Coefficients
+from costsim.training.ranks import CollectiveTable
 
 FORMAT, MAJOR = "costsim-calibration", 1
 FRESH_DAYS = 183  # half a year: drivers and libraries of that age are seldom those of a run that is planned
@@ -351,6 +352,18 @@ class LoadedCalibration:
             anew = f"costsim bench --dtype {precision}"
             return f"it was measured in {self.file.fit.dtype}, and the run is in {precision}: {anew}"
         return ""
+
+    def collectives(self, operation: str) -> tuple[CollectiveTable | None, int]:
+        """Times of a collective inside a node over the most ranks that were measured, and how many those are."""
+        usable = [
+            c for c in self.file.collectives
+            if c.operation == operation and c.scope == "node" and c.verdict in USABLE
+        ]  # fmt: skip
+        ranks = max((c.ranks for c in usable), default=0)
+        points = sorted((float(c.nbytes), c.seconds) for c in usable if c.ranks == ranks)
+        if len(points) < 2:
+            return None, 0
+        return CollectiveTable(tuple(n for n, _ in points), tuple(s for _, s in points)), ranks
 
     def measured_products(self, precision: str) -> bool:
         """Whether the products of a run have the number format that was measured."""

@@ -71,6 +71,7 @@ class PriorsFile(Strict):
     costsim: Literal[1]
     kinds: Kinds
     misfit: dict[str, PositiveNumber]
+    kernels_between_runs: PositiveNumber
     transfer: PositiveNumber
     sources: dict[str, Origin]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from costsim.errors import InputError, Problem
@@ -235,6 +236,30 @@ def as_measured(
     own = components.step_spread(c, work)
     alone = cluster.accelerators <= max(1, loaded.file.device.count) and products and a.experts is None
     return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
+
+
+MOVED_SHARE: Mapping[str, float] = MappingProxyType({"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0})
+"""Of a buffer, what each rank of n sends in a collective, over (n - 1) / n."""
+
+
+def as_joined(loaded: LoadedCalibration, network: Network) -> Network:
+    """The links with the collectives that a calibration measured inside a node; bandwidths of links stay.
+
+    Each is summarised by a latency and a bandwidth (``costsim.training.ranks``), of the most ranks that were measured.
+
+    Args:
+        loaded: the calibration.
+        network: the links.
+    """
+    found = {}
+    for operation, moved in MOVED_SHARE.items():
+        table, ranks = loaded.collectives(operation)
+        if table is None or ranks < 2:
+            continue
+        alpha, bandwidth = table.summary()
+        share = moved * (ranks - 1) / ranks * bandwidth / centre(network.scale_up_bandwidth)
+        found[operation] = Collective(share, alpha, ranks=float(ranks))
+    return replace(network, **found) if found else network
 
 
 def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_calibrated import ALONE
 from test_identify import BANDWIDTH, DESIGNED, linears, true
 
 from costsim import load_scenario, plan
 from costsim.bench import calibration, held
-from costsim.bench.record import Bandwidth, Conditions, Device, Gemm, Linear, Record, Software, Step, Timing, Verdict
+from costsim.bench.record import (
+    Bandwidth,
+    Collective,
+    Conditions,
+    Device,
+    Gemm,
+    Linear,
+    Record,
+    Software,
+    Step,
+    Timing,
+    Verdict,
+)
 from costsim.check import check_file
 from costsim.errors import InputError
-from costsim.inputs.calibration import read_calibration
+from costsim.inputs.calibration import load_calibration, read_calibration
+from costsim.inputs.machine import as_joined
+from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import read
+from costsim.training import collectives
 from costsim.training.components import Work, part_seconds, step_seconds, step_spread
 
 GOOD, QUIET = Verdict("good"), Conditions(pressure=0.01)
@@ -163,7 +180,25 @@ def test_several_devices_say_that_what_joins_them_was_not_measured(tmp_path):
     path = written(tmp_path)
     accelerator = BOX | {"scale_up": {"domain": 8, "bandwidth": "100 GB/s"}}
     found = plan(scenario(path, accelerator, accelerators=4, layout={"micro_batch": 1}), draws=0).to_dict()
-    assert "communication between 4 and its overlap are priors of the stack" in " | ".join(found["notes"])
+    assert "of 1 of the cluster's 4 devices: communication and its overlap" in " | ".join(found["notes"])
+
+
+def test_measured_collectives_stand_in_for_those_of_the_links(tmp_path):
+    alpha, rate = 2e-4, 2e9  # of the buffer
+    made = tuple(
+        Collective(timing(alpha + n / rate), QUIET, GOOD, "all_reduce", 4, "node", "bf16", n, "gloo")
+        for n in (2**16, 2**20, 2**24, 2**28)
+    )
+    path = tmp_path / "joined.yaml"
+    path.write_text(calibration.text(calibration.document(replace(record(), collectives=made))))
+    loaded = load_calibration(str(path))
+    links = replace(ALONE, scale_up_domain=8.0, scale_up_bandwidth=1e11)
+    found = as_joined(loaded, links)
+    assert found.all_gather is None
+    assert found.scale_up_bandwidth == links.scale_up_bandwidth
+    group = collectives.group(4.0, 1.0, found, load_stack("eager").stack.constants())
+    for nbytes in (2.0**20, 2.0**27):
+        assert float(collectives.all_reduce(nbytes, group)) == pytest.approx(alpha + nbytes / rate, rel=0.02)
 
 
 def problem(asked: dict[str, object]) -> str:
