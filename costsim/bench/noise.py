@@ -7,6 +7,7 @@ what happened within the measurement itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -47,10 +48,13 @@ def verdict(conditions: Conditions, timing: Timing, limits: NoiseLimits, threads
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
-    """The worst of several, with the reasons of all, each once."""
+    """The worst of several, with their reasons; of those that differ in their numbers only, the first."""
     worst = max((_ORDER.index(one.status) for one in verdicts if one.status in _ORDER), default=0)
-    reasons = dict.fromkeys(reason for one in verdicts if one.status == _ORDER[worst] for reason in one.reasons)
-    return Verdict(_ORDER[worst], tuple(reasons))
+    kinds: dict[str, str] = {}
+    for one in verdicts:
+        for reason in one.reasons if one.status == _ORDER[worst] else ():
+            kinds.setdefault(re.sub(r"[0-9.]+", "", reason), reason)
+    return Verdict(_ORDER[worst], tuple(kinds.values()))
 
 
 def unseen(conditions: Conditions) -> str | None:

@@ -36,16 +36,17 @@ def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
     """
     _need_torch()
     from costsim.bench import calibration, result, sanity, session
-    from costsim.files import write_text
+    from costsim.files import check_writable, write_text
 
+    if request.output is not None:
+        check_writable(request.output, force=request.force)
     prepared = session.prepare(request)
     outcome = session.run(prepared, watcher)
     findings = sanity.check(outcome.record, outcome.known)
     record = sanity.judged(outcome.record, findings, accept=request.accept_noisy)
-    if request.output is not None and record.steps:
-        made = calibration.text(calibration.document(record))
-        write_text(request.output, made, force=request.force or request.resume)
-    written = request.output if record.steps else None
+    written = request.output if record.steps and record.verdict.status != "refused" else None
+    if written is not None:
+        write_text(written, calibration.text(calibration.document(record)), force=request.force)
     return result.to_dict(record, outcome.known, findings, written)
 
 
