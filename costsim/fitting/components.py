@@ -75,7 +75,8 @@ def fitted(steps: Sequence[PublishedStep]) -> Array:
     """Seconds of a unit of each of ``TERMS``, none negative: least squares of the relative error."""
     matrix = np.array([step.counts / step.seconds for step in steps])
     scale = np.max(matrix, axis=0)
-    return nonnegative(matrix / scale, np.ones(len(steps))) / scale
+    found: Array = nonnegative(matrix / scale, np.ones(len(steps))) / scale
+    return found
 
 
 def left_out_errors(steps: Sequence[PublishedStep]) -> Array:

@@ -251,7 +251,7 @@ def as_joined(loaded: LoadedCalibration, network: Network) -> Network:
         loaded: the calibration.
         network: the links.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for operation, moved in MOVED_SHARE.items():
         table, ranks = loaded.collectives(operation)
         if table is None or ranks < 2:

@@ -125,7 +125,7 @@ def table(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     if "rows" in found:
         head = ("name", "before_seconds", "after_seconds", "ratio", "noise", "mark")
         return head, [[str(row[key]) for key in head] for row in found["rows"]]
-    head = ("name", "value", "spread", "unit", "verdict")
+    titles = ("name", "value", "spread", "unit", "verdict")
     rows = [
         [c["name"], str(c["value"]), str(c["spread"]), c["meaning"], "" if c["identified"] else "not identified"]
         for c in found["coefficients"]
@@ -134,7 +134,7 @@ def table(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
         [m["name"], str(m["seconds"]), str(m["seconds"] * m["half_width"]), "s", m["verdict"]]
         for m in found["measurements"]
     ]
-    return head, rows
+    return titles, rows
 
 
 def text(found: Mapping[str, Any], kind: str, screen: Screen) -> str:

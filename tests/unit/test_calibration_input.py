@@ -9,23 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibration_cases import DESIGNED, GOOD, QUIET, record, timing, true, written
 from test_calibrated import ALONE
-from test_identify import BANDWIDTH, DESIGNED, linears, true
 
 from costsim import load_scenario, plan
 from costsim.bench import calibration, held
 from costsim.bench.record import (
-    Bandwidth,
     Collective,
-    Conditions,
-    Device,
-    Gemm,
-    Linear,
-    Record,
-    Software,
-    Step,
-    Timing,
-    Verdict,
 )
 from costsim.check import check_file
 from costsim.errors import InputError
@@ -34,50 +24,7 @@ from costsim.inputs.machine import as_joined
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import read
 from costsim.training import collectives
-from costsim.training.components import Work, part_seconds, step_seconds, step_spread
-
-GOOD, QUIET = Verdict("good"), Conditions(pressure=0.01)
-SPLIT = {"embedding": 0.1, "blocks": 0.3, "head": 0.35}
-
-
-def timing(seconds: float) -> Timing:
-    return Timing(seconds, seconds * 0.99, seconds * 1.01, seconds * 0.98, (seconds,) * 9)
-
-
-def record(status: str = "good", slower: float = 1.0, **device: object) -> Record:
-    """A quick bench of a machine whose coefficients are known exactly."""
-    made = []
-    for one in DESIGNED:
-        parts = part_seconds(true(), one)
-        halves = {}
-        for part, share in SPLIT.items():
-            halves[f"{part}_forward"] = timing(parts[part] * share * slower)
-            halves[f"{part}_backward"] = timing(parts[part] * (1 - share) * slower)
-        halves["optimizer"] = timing(parts["optimizer"] * slower)
-        whole = timing(sum(parts.values()) * slower)
-        made.append(Step(whole, QUIET, GOOD, one.architecture, int(one.sequence), int(one.micro_batch), "bf16", halves))
-    layers = [
-        Linear(timing(x.seconds), QUIET, GOOD, int(x.tokens), int(x.inputs), int(x.outputs), "bf16") for x in linears()
-    ]
-    return Record(
-        "quick",
-        "2026-11-24T18:00:00+00:00",
-        "bf16",
-        Device("cpu", "Some CPU", threads=2, memory_bytes=24 << 30, **device),
-        Software("0.1.0", "2.13.0+cpu", "3.11.7", "Linux"),
-        Verdict(status, () if status == "good" else ("another program ran beside it",)),
-        gemms=(Gemm(timing(2 * 2048**3 / 2e12), QUIET, GOOD, 2048, 2048, 2048, "forward", "bf16"),),
-        linears=tuple(layers),
-        steps=tuple(made),
-        bandwidths=(Bandwidth(timing(0.1), QUIET, GOOD, "copy", 2**31, int(BANDWIDTH * 0.1), 2**25),),
-    )  # fmt: skip
-
-
-def written(folder: Path, name: str = "my-box.yaml", **kwargs: object) -> str:
-    path = folder / name
-    path.write_text(calibration.text(calibration.document(record(**kwargs))), encoding="utf-8")
-    return str(path)
-
+from costsim.training.components import Work, step_seconds, step_spread
 
 BOX = {
     "title": "my box",

@@ -6,38 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from calibration_cases import BANDWIDTH, DESIGNED, TRUTH, linears, true, work
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costsim.training.architecture import Architecture
-from costsim.training.components import NAMES, Coefficients, Work, part_seconds, step_seconds, step_spread
+from costsim.training.components import NAMES, part_seconds, step_seconds, step_spread
 from costsim.training.identify import Prior, TimedLinear, TimedStep, identify, nonnegative
 
-TRUTH = np.array([5e-13, 4e-10, 6e-5, 8e-13, 3e-10, 2e-8, 5e-7, 5e-9, 2e-9, 7e-10, 3e-10])
 MISFIT = {"blocks": 0.04, "head": 0.05, "optimizer": 0.06, "embedding": 0.2, "linear": 0.08}
-BANDWIDTH = 3e10
 
 
 def prior(factor: float = 1.0, spread: float = 0.5) -> Prior:
     return Prior(TRUTH * factor, np.full(len(NAMES), spread), MISFIT, 0.03, BANDWIDTH)
 
 
-def work(layers, width, size, ffn, vocab, sequence, micro_batch) -> Work:
-    heads = width // size
-    return Work(Architecture(layers, width, heads, heads, size, ffn, vocab), sequence, micro_batch)
-
-
-DESIGNED = [
-    work(2, 768, 64, 2048, 8192, 128, 4),
-    work(2, 128, 64, 384, 8192, 1024, 1),
-    work(2, 256, 128, 704, 16384, 256, 4),
-    work(2, 768, 128, 2048, 4096, 128, 1),
-]
 UNSEEN = [work(8, 512, 64, 1408, 12288, 512, 4), work(12, 384, 128, 1024, 30000, 256, 1)]
-
-
-def true(values=TRUTH) -> Coefficients:
-    return Coefficients(values, np.zeros((len(NAMES),) * 2), (True,) * len(NAMES), BANDWIDTH, 0.03)
 
 
 def steps(values=TRUTH, noise=None) -> list[TimedStep]:
@@ -46,13 +29,6 @@ def steps(values=TRUTH, noise=None) -> list[TimedStep]:
         parts = part_seconds(true(values), one)
         found.append(TimedStep(one, {part: s * (noise() if noise else 1.0) for part, s in parts.items()}))
     return found
-
-
-def linears() -> list[TimedLinear]:
-    return [
-        TimedLinear(n, i, o, 6 * n * i * o * TRUTH[0] + i * o * TRUTH[1] + 3 * TRUTH[2])
-        for n, i, o in [(512, 768, 4096), (1024, 256, 16384)]
-    ]
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.5])
