@@ -11,11 +11,11 @@ from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, f
 
 LABEL = 11
 _WIDEST = 120
-_GROUPS = {
-    "embedding": ("embedding_forward", "embedding_backward"),
+_GROUPS = {  # short words: a step's row fits into 80 columns
+    "embed": ("embedding_forward", "embedding_backward"),
     "blocks": ("blocks_forward", "blocks_backward"),
-    "head, loss": ("head_forward", "head_backward"),
-    "optimizer": ("optimizer",),
+    "head": ("head_forward", "head_backward"),
+    "update": ("optimizer",),
 }
 _VERDICTS = {
     "good": ("good", "the machine was quiet"),
