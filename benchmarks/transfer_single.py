@@ -66,6 +66,7 @@ def measured() -> list[dict[str, Any]]:
     path = os.environ.get("COSTSIM_TRANSFER")
     end = time.monotonic() + float(os.environ.get("COSTSIM_TRANSFER_SECONDS", "inf"))
     kept = [json.loads(line) for line in Path(path).read_text().splitlines()] if path and Path(path).exists() else []
+    kept = [row for row in kept if (row.get("pressure") or 0.0) < QUIET]
     done = {row["key"] for row in kept}
     left = 0
     for key, make in _jobs():

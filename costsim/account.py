@@ -17,6 +17,7 @@ from costsim.evaluate import Values
 from costsim.inputs import catalogue
 from costsim.inputs.build import serving_rate
 from costsim.inputs.case import Case
+from costsim.inputs.machine import measured_alone
 from costsim.inputs.scenario import Scenario
 from costsim.inputs.yaml_source import Fact, read, split_sourced
 from costsim.layouts import Advice
@@ -431,10 +432,14 @@ def _coverage_file() -> dict[str, Any]:
     return value
 
 
-def coverage(case: Case) -> dict[str, Any]:
+def coverage(scenario: Scenario, case: Case) -> dict[str, Any]:
     """Measured coverage of the intervals of this kind of plan, with the evidence it rests on."""
     file = _coverage_file()
-    kind = "experts" if case.training.architecture.experts is not None else "dense"
+    a, loaded = case.training.architecture, scenario.calibration
+    kind = "experts" if a.experts is not None else "dense"
+    precision, accelerators = scenario.fields.training.precision, scenario.fields.cluster.accelerators
+    if loaded is not None and measured_alone(loaded, a, precision, accelerators):
+        kind = "calibrated"
     found: dict[str, Any] = {}
     if case.training.mfu is None:
         found["step"] = file["step"][kind]

@@ -234,8 +234,14 @@ def as_measured(
     new_chip, new_stack = calibrated(c, a, chip, stack, products=products, host=of_cpu)
     work = components.Work(a, float(training.sequence_length), 1.0, ACTIVATION_BYTES.get(training.precision, 2.0))
     own = components.step_spread(c, work)
-    alone = cluster.accelerators <= max(1, loaded.file.device.count) and products and a.experts is None
+    alone = measured_alone(loaded, a, training.precision, cluster.accelerators)
     return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
+
+
+def measured_alone(loaded: LoadedCalibration, a: Architecture, precision: str, accelerators: int) -> bool:
+    """Whether all that a step consists of was measured: no more devices than that, its number format, no experts."""
+    enough = accelerators <= max(1, loaded.file.device.count)
+    return not loaded.obstacle(precision) and enough and loaded.measured_products(precision) and a.experts is None
 
 
 MOVED_SHARE: Mapping[str, float] = MappingProxyType({"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0})
