@@ -24,7 +24,6 @@ from costsim.layouts import Advice
 from costsim.scaling.laws import counted_parameters
 from costsim.scaling.loss import formula_inputs, loss_notes, loss_text
 from costsim.training.architecture import parameters
-from costsim.training.calibrated import PRODUCTS_ONLY, STACK_CONSTANTS
 from costsim.training.device import Stack
 from costsim.training.goodput import failure_warnings
 from costsim.uncertainty.draws import middle
@@ -150,25 +149,10 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
 def _calibration_notes(scenario: Scenario) -> Iterator[str]:
     """What a plan takes from a calibration, what it does not, and why."""
     loaded, cluster = scenario.calibration, scenario.fields.cluster
-    if loaded is None:
-        return
-    precision = scenario.fields.training.precision
-    yield from loaded.notes(scenario.start, precision)
-    if loaded.obstacle(precision):
-        return
-    if cluster.mfu is not None:
-        yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
-    elif cluster.accelerators > max(1, loaded.file.device.count):
-        ranks = loaded.collectives("all_reduce")[1]
-        joined = (
-            f"collectives in a node are as measured over {ranks} ranks, their" if ranks else "communication and its"
-        )
-        yield (
-            f"calibration: of {max(1, loaded.file.device.count)} of the cluster's {cluster.accelerators:,} devices: "
-            f"{joined} overlap, and the spread of the step time, are priors of the stack"
-        )
-    if scenario.model.architecture.experts is not None:
-        yield "calibration: experts were not measured; their products run at priors relative to the measured rate"
+    if loaded is not None:
+        a, precision = scenario.model.architecture, scenario.fields.training.precision
+        yield from loaded.notes(scenario.start, precision)
+        yield from loaded.left_to_priors(a, precision, cluster.accelerators, cluster.mfu is not None)
 
 
 def _market_notes(case: Case, values: Values) -> Iterator[str]:
@@ -341,13 +325,14 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
     file = scenario.stack.stack
     inline = scenario.fields.cluster.stack
     plain = file.constants(scenario.accelerator.generation)
-    measured = _measured_constants(scenario)
+    loaded, precision = scenario.calibration, scenario.fields.training.precision
+    measured = frozenset() if loaded is None else loaded.constants(precision)
     for f in fields_of(Stack):
         if isinstance(inline, dict) and f.name in inline:
             yield _given(scenario, f"cluster.stack.{f.name}", getattr(stack, f.name), f"stack.{f.name}")
             continue
-        if scenario.calibration is not None and f.name in measured:
-            yield _row(f"stack.{f.name}", getattr(stack, f.name), scenario.calibration.label, "measured")
+        if loaded is not None and f.name in measured:
+            yield _row(f"stack.{f.name}", getattr(stack, f.name), loaded.label, "measured")
             continue
         fact = _stack_fact(scenario, f.name)
         origin = file.sources.get(fact.source)
@@ -355,16 +340,6 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
         if getattr(stack, f.name) != getattr(plain, f.name):
             source, fact = f"{source}, {MOVED}", Fact(fact.source, fact.note, "derived")
         yield _row(f"stack.{f.name}", getattr(stack, f.name), source, fact.known or "estimated")
-
-
-def _measured_constants(scenario: Scenario) -> frozenset[str]:
-    """Constants of the stack that a calibration says."""
-    loaded, precision = scenario.calibration, scenario.fields.training.precision
-    if loaded is None or loaded.obstacle(precision):
-        return frozenset()
-    products = loaded.measured_products(precision)
-    host = {"host_seconds"} if loaded.file.device.kind == "cpu" else set()
-    return (frozenset(STACK_CONSTANTS) | host) - (frozenset() if products else frozenset(PRODUCTS_ONLY))
 
 
 MOVED = "times the fit on published steps (docs/step-time.md)"

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator, MatmulKernel, Origin
-from costsim.inputs.calibration import LoadedCalibration
 from costsim.inputs.cluster import ACTIVATION_BYTES, MATMUL_BYTES, Precision, Training
 from costsim.inputs.fields import Strict, validate
 from costsim.inputs.fits import step_fits
 from costsim.inputs.hardware import Collective as CollectivePrior
 from costsim.inputs.hardware import Collectives, ScaleUp
+from costsim.inputs.measured import LoadedCalibration
 from costsim.inputs.stack import LoadedStack, StackFile
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.training import components

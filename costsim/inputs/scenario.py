@@ -15,10 +15,10 @@ import pydantic
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue, pricing
 from costsim.inputs.accelerator import Accelerator, load_accelerator
-from costsim.inputs.calibration import LoadedCalibration, beyond_peak, load_calibration, mismatch
 from costsim.inputs.cluster import Cluster, Training, Uncertainty
 from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
 from costsim.inputs.law import LoadedLaw, load_law
+from costsim.inputs.measured import LoadedCalibration, beyond_peak, load_calibration, mismatch
 from costsim.inputs.model import LoadedModel, load_model
 from costsim.inputs.money import Cost, Demand, Finance, Price, Serving
 from costsim.inputs.prices import book_date, rent_terms

@@ -19,8 +19,9 @@ from costsim.bench.record import (
 )
 from costsim.check import check_file
 from costsim.errors import InputError
-from costsim.inputs.calibration import load_calibration, read_calibration
+from costsim.inputs.calibration import read_calibration
 from costsim.inputs.machine import as_joined
+from costsim.inputs.measured import load_calibration
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import read
 from costsim.training import collectives
