@@ -10,7 +10,6 @@ from typing import Protocol
 
 import torch
 
-import costsim
 from costsim.bench import dtypes, journal, noise, system
 from costsim.bench.decoder import unsupported
 from costsim.bench.devices import Backend, Cuda, open_device
@@ -24,6 +23,7 @@ from costsim.bench.tasks import Setting, Task, tasks
 from costsim.errors import InputError, OutputError, Problem
 from costsim.inputs.bench import bench_file
 from costsim.inputs.model import load_model
+from costsim.version import version
 
 LAYERS = 2  # of a target's step: its blocks are timed inside one step, so that no two runs are subtracted
 
@@ -220,7 +220,7 @@ def _software(backend: Backend, tf32: bool, allocator: bool) -> Software:
     """Versions and switches."""
     cuda = isinstance(backend, Cuda)
     return Software(
-        costsim=costsim.__version__,
+        costsim=version(),
         torch=torch.__version__,
         python=platform.python_version(),
         system=platform.platform(terse=True),

@@ -89,7 +89,7 @@ class Setting:
 
     def rule(self, seconds: float) -> Rule:
         """When to stop."""
-        return rule_of(self.fields.precision, self.file.noise.half_width.noisy, seconds)
+        return rule_of(self.fields.precision, seconds, self.file.noise.half_width.noisy)
 
 
 def tasks(setting: Setting, target: Work | None, target_name: str = "") -> list[Task]:

@@ -67,6 +67,6 @@ def _repeats(backend: Backend, call: Callable[[], object]) -> int:
     return min(max(1, math.ceil(SHORTEST / max(seconds, 1e-7))), 1000)
 
 
-def rule_of(precision: float, tolerance: float, seconds: float) -> Rule:
+def rule_of(precision: float, seconds: float, tolerance: float = Rule.tolerance) -> Rule:
     """The rule for so many seconds in all, a third of them at most for the warm-up."""
     return replace(Rule(), precision=precision, tolerance=tolerance, seconds=seconds, warmup_seconds=seconds / 3)
