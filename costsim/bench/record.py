@@ -204,6 +204,7 @@ class Step(Measured):
         last_loss: the same after all updates on the same batch.
         ranks: processes that ran it together; times are the slowest rank's.
         parallel: how they did: ``none``, ``ddp`` or ``fsdp2``.
+        rank_seconds: each rank's own median, where several ran it.
     """
 
     architecture: Architecture
@@ -219,6 +220,7 @@ class Step(Measured):
     last_loss: float | None = None
     ranks: int = 1
     parallel: Literal["none", "ddp", "fsdp2"] = "none"
+    rank_seconds: tuple[float, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -306,15 +308,16 @@ class Energy:
 
 @dataclass(frozen=True)
 class Collective(Measured):
-    """One collective of a group of ranks.
+    """One collective of a group of ranks; times are the slowest rank's.
 
     Attributes:
-        operation: ``all_reduce``, ``all_gather``, ``reduce_scatter``, ``broadcast`` or ``all_to_all``.
+        operation: ``all_reduce``, ``all_gather``, ``reduce_scatter``, ``broadcast``, ``all_to_all`` or ``send``.
         ranks: of the group.
         scope: ``node`` if all of them share a host, else ``cluster``.
         dtype: of the elements.
         nbytes: of the whole buffer (gathered, or before scattering).
         backend: ``gloo``, ``nccl`` or other.
+        rank_seconds: each rank's own median.
     """
 
     operation: str
@@ -323,6 +326,7 @@ class Collective(Measured):
     dtype: str
     nbytes: int
     backend: str
+    rank_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

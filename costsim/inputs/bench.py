@@ -68,6 +68,26 @@ class Modes(Strict):
     full: ModeFields
 
 
+class RankMode(Strict):
+    """What ranks measure together in a mode; seconds for each thing."""
+
+    steps: Count
+    step_seconds: PositiveNumber
+    collective_seconds: PositiveNumber
+    operations: Items[Literal["all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all", "send"]]
+    sizes: Items[Count]
+
+
+class RankFields(Strict):
+    """What the processes of torchrun measure together."""
+
+    patience_seconds: PositiveNumber
+    layers: Items[Size]
+    quick: RankMode
+    default: RankMode
+    full: RankMode
+
+
 class StepShape(Strict):
     """The shape of a step of two layers."""
 
@@ -129,6 +149,7 @@ class BenchFile(Strict):
     modes: Modes
     products: Products
     target: Target
+    ranks: RankFields
     shapes: Shapes
 
 
