@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -212,6 +213,8 @@ def open_device(asked: str | None) -> Backend:
     name = asked or next(kind for kind in KINDS if there[kind])
     kind, _, index = name.partition(":")
     kind = "cuda" if kind == "rocm" else kind
+    if kind == "cuda":
+        index = index or os.environ.get("LOCAL_RANK", "")  # each process of torchrun has a device of its own
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if not there.get(kind) or (index and not (index.isdigit() and int(index) < count)):
         found = [k if k != "cuda" else f"cuda:0 to cuda:{torch.cuda.device_count() - 1}" for k in KINDS if there[k]]
@@ -222,7 +225,7 @@ def open_device(asked: str | None) -> Backend:
         )
     if kind == "cpu":
         with contextlib.suppress(RuntimeError):
-            torch.set_num_threads(system.usable_threads())
+            torch.set_num_threads(max(1, system.usable_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
     made: type[Backend] = {"cuda": Cuda, "mps": Mps, "cpu": Backend}[kind]
     return made(torch.device(kind, int(index or 0)) if kind == "cuda" else torch.device(kind))
 

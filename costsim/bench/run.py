@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ class MissingTorchError(CostsimError):
         super().__init__("bench: measures with torch, which is not installed; pip install 'costsim[bench]'")
 
 
-def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
+def bench(request: Request, watcher: Watcher) -> dict[str, Any] | None:
     """Measure this machine.
 
     Args:
@@ -27,7 +29,7 @@ def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
         watcher: is told how far it is.
 
     Returns:
-        The JSON of a bench (`costsim.bench.result`).
+        The JSON of a bench (`costsim.bench.result`); None on every process of torchrun but the first.
 
     Raises:
         MissingTorchError: torch is not installed.
@@ -35,6 +37,9 @@ def bench(request: Request, watcher: Watcher) -> dict[str, Any]:
         OutputError: a file cannot be written.
     """
     _need_torch()
+    if int(os.environ.get("RANK", 0)) > 0:
+        _follow(request)
+        return None
     from costsim.bench import calibration, result, sanity, session
     from costsim.files import check_writable, write_text
 
@@ -63,6 +68,18 @@ def plan(request: Request) -> dict[str, Any]:
     prepared = session.prepare(request)
     free = prepared.backend.free_bytes()
     return result.planned(prepared.start.device, request.mode, prepared.start.dtype, free, prepared.tasks)
+
+
+def _follow(request: Request) -> None:
+    """Measure what rank 0 says; it is the one that tells of errors."""
+    from costsim.bench import rank_tasks, session
+
+    try:
+        prepared = session.prepare(request)
+        if prepared.setting.ranks is not None:
+            rank_tasks.follow(prepared.setting.ranks, prepared.tasks)
+    except CostsimError:
+        sys.exit(2)
 
 
 def _need_torch() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
-from costsim.bench import dtypes, journal, noise, system
+from costsim.bench import dtypes, journal, noise, rank_tasks, ranks, system
 from costsim.bench.decoder import unsupported
 from costsim.bench.devices import Backend, Cuda, open_device
 from costsim.bench.journal import Entry, Item, Start
@@ -19,7 +20,7 @@ from costsim.bench.record import Energy, Record, Software, Step, Verdict
 from costsim.bench.reference import Reference, reference
 from costsim.bench.request import Request
 from costsim.bench.room import Work
-from costsim.bench.tasks import Setting, Task, tasks
+from costsim.bench.tasks import Keep, Setting, Task, tasks
 from costsim.errors import InputError, OutputError, Problem
 from costsim.inputs.bench import bench_file
 from costsim.inputs.model import load_model
@@ -73,13 +74,14 @@ def prepare(request: Request) -> Prepared:
         InputError: there is no such device, format or model here, or no room.
     """
     backend = open_device(request.device)
+    together = ranks.join(backend.kind, float(bench_file().ranks.patience_seconds))
     allocator = backend.kind == "cpu" and system.keep_heap()
     dtype = dtypes.choose(request.dtype, backend)
     device = backend.describe()
     known = reference(device, dtype)
-    device = replace(device, catalogue=known.name if known else None)
+    device = replace(device, catalogue=known.name if known else None, count=together.size if together else 1)
     target = None if request.model is None else _target(request, "cpu" if device.kind == "cpu" else "gpu")
-    setting = Setting(backend, device, dtype, request.mode, known, request.compiled)
+    setting = Setting(backend, device, dtype, request.mode, known, request.compiled, ranks=together)
     start = Start(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         mode=request.mode,
@@ -109,15 +111,19 @@ def run(prepared: Prepared, watcher: Watcher) -> Outcome:
     watcher.planned(left)
     complete, begun = True, time.perf_counter()
     try:
-        for task in left:
-            _measure(task, entries, writer, watcher)
-        for task in _spoiled(prepared.tasks, entries):
-            if time.perf_counter() - begun > prepared.setting.fields.again_before:
-                break
-            _measure(task, entries, writer, watcher)
+        with rank_tasks.led(prepared.setting.ranks) as measured:
+            for task in left:
+                _measure(task, measured, entries, writer, watcher)
+            for task in _spoiled(prepared.tasks, entries):
+                if time.perf_counter() - begun > prepared.setting.fields.again_before:
+                    break
+                _measure(task, measured, entries, writer, watcher)
         writer.end()
     except KeyboardInterrupt:
         complete = False
+    except ranks.RankLostError as error:
+        complete = False
+        prepared.setting.notes.append(str(error))
     return outcome(prepared, entries, complete=complete)
 
 
@@ -152,7 +158,13 @@ def overall(items: list[Item], *, complete: bool = True) -> Verdict:
     return steps
 
 
-def _measure(task: Task, entries: list[Entry], writer: journal.Writer, watcher: Watcher) -> None:
+def _measure(
+    task: Task,
+    measured: Callable[[Task, Keep], None],
+    entries: list[Entry],
+    writer: journal.Writer,
+    watcher: Watcher,
+) -> None:
     """Run a task and keep each thing as soon as it is measured."""
     before = len(entries)
 
@@ -162,7 +174,7 @@ def _measure(task: Task, entries: list[Entry], writer: journal.Writer, watcher: 
         writer.add(entries[-1])
 
     watcher.began(task)
-    task.run(keep)
+    measured(task, keep)
     watcher.ended(task)
 
 

@@ -13,6 +13,7 @@ from costsim.bench import energy, kernels, training
 from costsim.bench.devices import Backend
 from costsim.bench.dtypes import multiplies_bf16
 from costsim.bench.journal import Item
+from costsim.bench.ranks import Ranks
 from costsim.bench.record import Device, Dtype, Layout, Mode, Step
 from costsim.bench.reference import Reference
 from costsim.bench.room import SHARE, Work, fitting, predicted_bytes
@@ -61,6 +62,7 @@ class Setting:
         known: the device's entry in the catalogue.
         compiled: with torch.compile.
         notes: what a reader should know; tasks add to it.
+        ranks: all of them under torchrun; None where this process is alone.
     """
 
     backend: Backend
@@ -70,6 +72,14 @@ class Setting:
     known: Reference | None = None
     compiled: bool = False
     notes: list[str] = field(default_factory=list)
+    ranks: Ranks | None = None
+
+    def free_bytes(self) -> int:
+        """Free memory of the device; of several ranks the least, and each one's part of a memory that they share."""
+        free = self.backend.free_bytes()
+        if self.ranks is None:
+            return free
+        return int(self.ranks.least(free / (1 if self.backend.kind == "cuda" else self.ranks.on_host)))
 
     @property
     def file(self) -> BenchFile:
@@ -112,6 +122,10 @@ def tasks(setting: Setting, target: Work | None, target_name: str = "") -> list[
         made += [_step(setting, work, "target", turn) for work in named]
     made.append(_energy(setting, named[0] if named else steps[0]))
     made += [*_updates(setting), _bandwidth(setting), *others]
+    if setting.ranks is not None:
+        from costsim.bench.rank_tasks import rank_tasks
+
+        made += rank_tasks(setting, setting.ranks, steps)
     return made + ([_search(setting)] if setting.mode == "full" else [])
 
 
@@ -125,7 +139,7 @@ def designed(setting: Setting) -> list[Work]:
         InputError: not even the smallest do.
     """
     tiers = setting.file.shapes.cpu if setting.place == "cpu" else setting.file.shapes.gpu
-    free, size = setting.backend.free_bytes(), kernels.bytes_of(setting.dtype)
+    free, size = setting.free_bytes(), kernels.bytes_of(setting.dtype)
     needs = 0.0
     for place, tier in enumerate(tiers):
         steps = [Work(s.architecture(), s.sequence, s.micro_batch) for s in tier.steps]
@@ -149,7 +163,7 @@ def _room(setting: Setting, target: Work, name: str) -> Work:
     Raises:
         InputError: it does not.
     """
-    free, size = setting.backend.free_bytes(), kernels.bytes_of(setting.dtype)
+    free, size = setting.free_bytes(), kernels.bytes_of(setting.dtype)
     found = fitting(target, size, setting.device.kind, free)
     if found is None:
         needs = predicted_bytes(replace(target, micro_batch=1), size, setting.device.kind)

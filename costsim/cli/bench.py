@@ -83,6 +83,8 @@ def bench(
 
     with Progress(quiet=quiet) as progress:
         found = run.bench(asked, progress)
+    if found is None:
+        return
     deliver(formats.bench_text(found, kind, screen(), quiet=quiet))
     if not found["complete"]:
         raise typer.Exit(130)
