@@ -17,6 +17,7 @@ from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values
 from costsim.inputs import catalogue
 from costsim.inputs.case import Case
+from costsim.inputs.machine import measured_alone
 from costsim.inputs.scenario import Scenario
 from costsim.inputs.served import serving_rate
 from costsim.inputs.yaml_source import read, split_sourced
@@ -73,6 +74,7 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
         unique_tokens=case.training.unique_tokens,
         mixture_of_experts=case.training.architecture.experts is not None,
     )
+    found += _calibration_notes(scenario)
     found += scenario.model.notes
     found += _market_notes(scenario, case, values)
     found += _price_notes(scenario)
@@ -136,6 +138,15 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no purchase price of {label} is known; add cost.own.usd_per_accelerator"
         if case.cost.rent is None:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
+
+
+def _calibration_notes(scenario: Scenario) -> Iterator[str]:
+    """What a plan takes from a calibration, what it does not, and why."""
+    loaded, cluster = scenario.calibration, scenario.fields.cluster
+    if loaded is not None:
+        a, precision = scenario.model.architecture, scenario.fields.training.precision
+        yield from loaded.notes(scenario.start, precision)
+        yield from loaded.left_to_priors(a, precision, cluster.accelerators, cluster.mfu is not None)
 
 
 def _market_notes(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
@@ -263,10 +274,14 @@ def _coverage_file() -> dict[str, Any]:
     return value
 
 
-def coverage(case: Case) -> dict[str, Any]:
+def coverage(scenario: Scenario, case: Case) -> dict[str, Any]:
     """Measured coverage of the intervals of this kind of plan, with the evidence it rests on."""
     file = _coverage_file()
-    kind = "experts" if case.training.architecture.experts is not None else "dense"
+    a, loaded = case.training.architecture, scenario.calibration
+    kind = "experts" if a.experts is not None else "dense"
+    precision, accelerators = scenario.fields.training.precision, scenario.fields.cluster.accelerators
+    if loaded is not None and measured_alone(loaded, a, precision, accelerators):
+        kind = "calibrated"
     found: dict[str, Any] = {}
     if case.training.mfu is None:
         found["step"] = file["step"][kind]

@@ -9,6 +9,7 @@ from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import read_accelerator
 from costsim.inputs.book import read_book
+from costsim.inputs.calibration import read_calibration
 from costsim.inputs.hf_config import import_config
 from costsim.inputs.law import read_law
 from costsim.inputs.model import load_model
@@ -25,6 +26,7 @@ SIGNS: Mapping[str, frozenset[str]] = {
     "law": frozenset({"transfer", "loss_unit", "counts"}),
     "model": frozenset({"hidden_size", "published_parameters", "heads"}),
     "book": frozenset({"prices"}),
+    "calibration": frozenset({"schema", "verdict", "software", "convention"}),
 }
 """Top keys that tell the kind of a YAML file; the kind with the most of them is taken."""
 
@@ -36,7 +38,7 @@ def kind_of_file(source: Source) -> str:
 
 
 def check_file(path: str) -> list[Problem]:
-    """Every problem of a file: a scenario, or a file of hardware, a model, a law, a stack, a site or prices.
+    """Every problem of a file: a scenario, hardware, a model, a law, a stack, a site, prices or a calibration.
 
     A name that ends in ``.json`` is a Hugging Face config.json.
 
@@ -60,6 +62,7 @@ def _check(path: str) -> None:
         "hardware": read_accelerator,
         "site": read_site,
         "book": read_book,
+        "calibration": read_calibration,
         "law": read_law,
         "stack": lambda _: load_stack(path),
         "model": lambda _: load_model(path),

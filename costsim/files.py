@@ -36,20 +36,38 @@ def write_text(path: str | Path, text: str, *, force: bool = False) -> None:
         OutputError: the folder is missing, the file is not costsim's to replace, or writing failed; what was there
             before is untouched.
     """
-    target = Path(path)
     with _explained(path):
-        kind = _kind(target)
-        if kind == "folder":
-            raise OutputError(f"{path}: is a folder; name a file in it")
-        if kind == "special":
+        target = _allowed(path, force=force)
+        if _kind(target) == "special":
             target.write_text(text, encoding="utf-8")
-            return
-        target = Path(os.path.realpath(target))
-        if not target.parent.is_dir():
-            raise OutputError(f"{path}: there is no folder {target.parent}; make it first")
-        if kind == "file":
-            _refuse(target, path, force=force)
-        _replace(target, text.encode("utf-8"))
+        else:
+            _replace(target, text.encode("utf-8"))
+
+
+def check_writable(path: str | Path, *, force: bool = False) -> None:
+    """Refuse what `write_text` would refuse, before a long computation whose result would have no place.
+
+    Raises:
+        OutputError: the folder is missing, or the file is not costsim's to replace.
+    """
+    with _explained(path):
+        _allowed(path, force=force)
+
+
+def _allowed(path: str | Path, *, force: bool) -> Path:
+    """The file to write to, behind any symbolic link."""
+    target = Path(path)
+    kind = _kind(target)
+    if kind == "folder":
+        raise OutputError(f"{path}: is a folder; name a file in it")
+    if kind == "special":
+        return target
+    target = Path(os.path.realpath(target))
+    if not target.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {target.parent}; make it first")
+    if kind == "file":
+        _refuse(target, path, force=force)
+    return target
 
 
 def write_new(path: str | Path, text: str) -> None:
@@ -74,8 +92,12 @@ def write_new(path: str | Path, text: str) -> None:
             raise
 
 
+CALIBRATION = "# Written by costsim bench"
+"""How a calibration begins."""
+
+
 def is_ours(path: Path) -> bool:
-    """Whether a file is empty or one that costsim wrote: its JSON, CSV, Markdown or page.
+    """Whether a file is empty or one that costsim wrote: its JSON, CSV, Markdown, page or calibration.
 
     JSON has a ``schema`` of costsim's, CSV a header of ours, Markdown a first line and a page a last line that say so.
     """
@@ -88,7 +110,9 @@ def is_ours(path: Path) -> bool:
         return True
     if text.startswith("{"):
         return '"schema": "costsim.' in text
-    return text.startswith((*_CSV_HEADERS, "<!-- costsim")) or last[last.rfind(b"\n") + 1 :].startswith(b"costsim ")
+    if text.startswith((*_CSV_HEADERS, "<!-- costsim", CALIBRATION)):
+        return True
+    return last[last.rfind(b"\n") + 1 :].startswith(b"costsim ")
 
 
 def _kind(target: Path) -> str:

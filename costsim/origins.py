@@ -153,9 +153,14 @@ def _stack_rows(scenario: Scenario, stack: Stack) -> Iterator[dict[str, Any]]:
     file = scenario.stack.stack
     inline = scenario.fields.cluster.stack
     plain = file.constants(scenario.accelerator.generation)
+    loaded, precision = scenario.calibration, scenario.fields.training.precision
+    measured = frozenset() if loaded is None else loaded.constants(precision)
     for f in fields_of(Stack):
         if isinstance(inline, dict) and f.name in inline:
             yield _given(scenario, f"cluster.stack.{f.name}", getattr(stack, f.name), f"stack.{f.name}")
+            continue
+        if loaded is not None and f.name in measured:
+            yield _row(f"stack.{f.name}", getattr(stack, f.name), loaded.label, "measured")
             continue
         fact = _stack_fact(scenario, f.name)
         origin = file.sources.get(fact.source)

@@ -198,7 +198,7 @@ def _json(made: Plan) -> dict[str, Any]:
         sections["layout_advice"] = _advised(made.advice)
     if "step.breakdown.compute_seconds" not in flat:
         sections["step"]["breakdown"] = None
-    sections["coverage"] = account.coverage(made.case)
+    sections["coverage"] = account.coverage(scenario, made.case)
     sections["intervals"] = _intervals(made)
     sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
     sections["warnings"] = [

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated
 
@@ -33,6 +33,7 @@ COMMANDS = {
     "plan": "Plan a run: its cost, time, fit, loss and payback.",
     "layouts": "Rank the layouts of a cluster, and say why others were refused.",
     "compare": "Compare scenarios: which inputs differ, and what that changes.",
+    "bench": "Measure this machine, and calibrate plans with it.",
     "validate": "Hold predictions against published measurements, and score them.",
     "show": "Show the catalogue: what is known, and from where.",
     "prices": "Import prices of a cloud's catalogue as a price book.",
@@ -65,10 +66,25 @@ def build(argv: Sequence[str]) -> typer.Typer:
     for name, summary in COMMANDS.items():
         if name in named:
             module = import_module(f"costsim.cli.{name}")
-            app.command(name, help=f"{summary}\n\n{module.HELP}", epilog=options.EXIT_CODES)(getattr(module, name))
+            told = f"{summary}\n\n{module.HELP}"
+            if inner := getattr(module, "COMMANDS", None):
+                app.add_typer(_group(getattr(module, name), inner, told), name=name)
+            else:
+                app.command(name, help=told, epilog=options.EXIT_CODES)(getattr(module, name))
         else:
             app.command(name, help=summary)(_not_named)
     return app
+
+
+def _group(alone: Callable[..., None], inner: Mapping[str, Callable[..., None]], told: str) -> typer.Typer:
+    """A command that does something on its own, and has others under it."""
+    group = typer.Typer(
+        help=told, epilog=options.EXIT_CODES, invoke_without_command=True, rich_markup_mode=None, add_completion=False
+    )
+    group.callback()(alone)
+    for name, command in inner.items():
+        group.command(name, epilog=options.EXIT_CODES)(command)
+    return group
 
 
 def _root(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:

@@ -7,7 +7,7 @@ import typer
 from costsim.cli import options
 
 HELP = """\
-Scenarios, hardware, models, laws, stacks and sites are told apart by what is in them.
+Scenarios, hardware, models, laws, stacks, sites and calibrations are told apart by what is in them.
 
 \b
 Examples:

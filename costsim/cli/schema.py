@@ -13,6 +13,7 @@ MODELS = {
     "law": ("costsim.inputs.law", "LawFile"),
     "stack": ("costsim.inputs.stack", "StackFile"),
     "site": ("costsim.inputs.site", "Site"),
+    "calibration": ("costsim.inputs.calibration", "CalibrationFile"),
 }
 
 HELP = """\

@@ -59,6 +59,7 @@ class Accelerator(Strict):
     name: str = "custom"
     title: str = ""
     aliases: Items[str] = ()
+    driver_names: Items[str] = ()
     vendor: str = ""
     kind: Literal["gpu", "tpu", "asic", "cpu"] = "gpu"
     generation: Generation = "other"

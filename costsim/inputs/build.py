@@ -154,6 +154,11 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
         chip, network = machine.device(chip_file, training, cluster, stack_file, experts)
     except InputError as error:
         raise scenario.placed(error) from None
+    stack = machine.software(scenario.stack, training, chip_file, a.experts is not None)
+    if scenario.calibration is not None:
+        chip, stack = machine.as_measured(scenario.calibration, a, training, cluster, chip, stack)
+        if not scenario.calibration.obstacle(training.precision):
+            network = machine.as_joined(scenario.calibration, network)
     failures = cluster.failures
     every = failures.checkpoint_every
     return TrainingTerms(
@@ -165,7 +170,7 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
         peak_flops=chip.matmul_flops,
         chip=chip,
         network=network,
-        stack=machine.software(scenario.stack, training, chip_file, a.experts is not None),
+        stack=stack,
         space=stack_file.space(cluster.fixed_layout),
         mfu=cluster.mfu,
         goodput=cluster.goodput,

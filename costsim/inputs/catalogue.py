@@ -94,13 +94,13 @@ def find(kind: str, name: str, beside: str = "", place: Place | None = None, pat
     except InputError as error:
         suggestion = stem if absent and stem in names(kind) else ""
         problems = [
-            replace(_moved(problem, place, path), suggestion=suggestion or problem.suggestion)
+            replace(moved(problem, place, path), suggestion=suggestion or problem.suggestion)
             for problem in error.problems
         ]
         raise InputError(problems) from None
 
 
-def _moved(problem: Problem, place: Place | None, path: str) -> Problem:
+def moved(problem: Problem, place: Place | None, path: str) -> Problem:
     """A problem with a file as a whole, told where the file was named."""
     if place is None or problem.line:
         return problem

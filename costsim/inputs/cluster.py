@@ -215,11 +215,24 @@ class LayoutFields(Strict):
         return {key: float(words[key].index(v) if key in words else v) for key, v in given.items()}
 
 
+class CalibrationChoice(Strict):
+    """A calibration to use whatever its verdict is.
+
+    Attributes:
+        file: path of what ``costsim bench`` wrote.
+        accept: use it even if its verdict is refused or partial.
+    """
+
+    file: str
+    accept: bool = False
+
+
 class Cluster(Strict):
     """The machines.
 
     Attributes:
         accelerator: a catalogue name, a path, or a mapping.
+        calibration: file of measurements of one of them, in place of the stack's priors.
         accelerators: how many.
         per_node: of a node; default from the hardware file.
         scale_out: network; default from the hardware file.
@@ -231,6 +244,9 @@ class Cluster(Strict):
     """
 
     accelerator: Annotated[str | dict[str, Any], ByShape("a catalogue name, a path or a mapping")]
+    calibration: Annotated[
+        str | CalibrationChoice | None, ByShape("the path of a calibration, or a mapping with file and accept")
+    ] = None
     accelerators: ClusterSize
     per_node: Count | None = None
     scale_out: ScaleOut = pydantic.Field(default_factory=ScaleOut.model_construct)

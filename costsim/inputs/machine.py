@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from costsim.errors import InputError, Problem
@@ -16,9 +17,13 @@ from costsim.inputs.fields import Strict, validate
 from costsim.inputs.fits import step_fits
 from costsim.inputs.hardware import Collective as CollectivePrior
 from costsim.inputs.hardware import Collectives, ScaleUp
+from costsim.inputs.measured import LoadedCalibration
 from costsim.inputs.stack import LoadedStack, StackFile, default_stack, load_stack
 from costsim.inputs.yaml_source import read, split_sourced
+from costsim.training import components
 from costsim.training.adjust import REFERENCE_YEAR, Run, adjusted, adjustment, constant_of
+from costsim.training.architecture import Architecture
+from costsim.training.calibrated import calibrated
 from costsim.training.device import Chip, Collective, Network, Stack, Workload
 from costsim.uncertainty.draws import middle
 from costsim.uncertainty.ranges import Num, Range
@@ -231,6 +236,66 @@ def software(loaded: LoadedStack, training: Training, accelerator: Accelerator, 
         optimizer_bytes=training.optimizer_fields.bytes_per_parameter,
         residual=fits.residual(fitted(loaded), experts),
     )
+
+
+def as_measured(
+    loaded: LoadedCalibration, a: Architecture, training: Training, cluster: Any, chip: Chip, stack: Stack
+) -> tuple[Chip, Stack]:
+    """Chip and stack with what a calibration measured in place of their priors.
+
+    The spread of the step time is that of the coefficients and of a new shape as long as no more devices work together
+    than were measured; for a larger cluster that of published steps stays where it is wider, since what joins the
+    devices was not measured.
+
+    Args:
+        loaded: the calibration; one that may not be used changes nothing.
+        a: the model's shape.
+        training: for the precision and the sequence.
+        cluster: the `Cluster` section.
+        chip: the device's priors.
+        stack: the software's.
+    """
+    fit = loaded.file.fit
+    if fit is None or loaded.obstacle(training.precision):
+        return chip, stack
+    c = fit.estimates()
+    products = loaded.measured_products(training.precision)
+    of_cpu = loaded.file.device.kind == "cpu"
+    new_chip, new_stack = calibrated(c, a, chip, stack, products=products, host=of_cpu)
+    work = components.Work(a, float(training.sequence_length), 1.0, ACTIVATION_BYTES.get(training.precision, 2.0))
+    own = components.step_spread(c, work)
+    alone = measured_alone(loaded, a, training.precision, cluster.accelerators)
+    return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
+
+
+def measured_alone(loaded: LoadedCalibration, a: Architecture, precision: str, accelerators: int) -> bool:
+    """Whether all that a step consists of was measured: no more devices than that, its number format, no experts."""
+    enough = accelerators <= max(1, loaded.file.device.count)
+    return not loaded.obstacle(precision) and enough and loaded.measured_products(precision) and a.experts is None
+
+
+MOVED_SHARE: Mapping[str, float] = MappingProxyType({"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0})
+"""Of a buffer, what each rank of n sends in a collective, over (n - 1) / n."""
+
+
+def as_joined(loaded: LoadedCalibration, network: Network) -> Network:
+    """The links with the collectives that a calibration measured inside a node; bandwidths of links stay.
+
+    Each is summarised by a latency and a bandwidth (``costsim.training.ranks``), of the most ranks that were measured.
+
+    Args:
+        loaded: the calibration.
+        network: the links.
+    """
+    found: dict[str, Any] = {}
+    for operation, moved in MOVED_SHARE.items():
+        table, ranks = loaded.collectives(operation)
+        if table is None or ranks < 2:
+            continue
+        alpha, bandwidth = table.summary()
+        share = moved * (ranks - 1) / ranks * bandwidth / centre(network.scale_up_bandwidth)
+        found[operation] = Collective(share, alpha, ranks=float(ranks))
+    return replace(network, **found) if found else network
 
 
 def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +19,7 @@ from costsim.inputs.book import BookFile, load_book, with_book
 from costsim.inputs.cluster import Cluster, Training, Uncertainty
 from costsim.inputs.fields import ByShape, Date, Items, Strict, validate
 from costsim.inputs.law import LoadedLaw, load_law
+from costsim.inputs.measured import LoadedCalibration, beyond_peak, load_calibration, mismatch
 from costsim.inputs.model import LoadedModel, load_model
 from costsim.inputs.money import Cost, Demand, Finance, Price, Serving
 from costsim.inputs.prices import book_date, rent_terms
@@ -31,6 +33,8 @@ REFERENCES = (
     "model",
     "cluster.accelerator",
     "cluster.stack",
+    "cluster.calibration",
+    "cluster.calibration.file",
     "law",
     "cost.site",
     "serving.accelerator",
@@ -119,6 +123,7 @@ class Scenario:
         accelerator_facts: where its numbers come from.
         serving_accelerator: of the service; None without one.
         stack: of the software.
+        calibration: measurements in place of the priors; None without.
         law: of the loss.
         site: electricity and carbon.
         prices: of renting and owning, chosen from the book where they are not given.
@@ -137,6 +142,7 @@ class Scenario:
     law: LoadedLaw
     site: SiteTerms
     prices: pricing.Prices
+    calibration: LoadedCalibration | None = None
 
     @property
     def name(self) -> str:
@@ -219,6 +225,10 @@ class _Loader:
             per_node = fields.cluster.per_node or chip[0].accelerators_per_node
             fallback = default_stack(chip[0].kind, chip[0].vendor, fields.cluster.accelerators, per_node)
         stack = self.named("cluster.stack", load_stack, fallback=fallback)
+        calibration = self.named("cluster.calibration", load_calibration)
+        if calibration and fields and chip:
+            of_device, precision = chip[0], fields.training.precision
+            self.attempt(lambda: self.fitting(calibration, of_device, precision), "cluster.calibration")
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
         chip = (with_book(chip[0], book), chip[1])
@@ -240,7 +250,20 @@ class _Loader:
             law,
             site,
             prices,
+            calibration,
         )
+
+    def fitting(self, calibration: LoadedCalibration, chip: Accelerator, precision: str) -> None:
+        """Check that a calibration is of the cluster's accelerator.
+
+        Raises:
+            InputError: it is of another, or faster than that can be.
+        """
+        peak = chip.peak_flops.rates().get(precision, math.inf)
+        known = frozenset(catalogue.names("hardware"))
+        problem = mismatch(calibration, chip, known) or beyond_peak(calibration, peak, precision)
+        if problem is not None:
+            raise InputError(problem)
 
     def prices(
         self,

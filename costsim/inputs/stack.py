@@ -137,6 +137,12 @@ class StackFile(Strict):
     low_precision_storage: Flag
     communication_gradient_bytes: PositiveNumber
     logits_memory_bytes: PlainNumber
+    states_in_precision: Flag
+    brief_gradients: Flag
+    gather_buffers: PlainNumber
+    unfused_blocks: Flag
+    unfused_norms: Flag
+    repeated_keys: Flag
     offload_link: BytesPerSecond
     offload_memory: BytesPerSecond
     overhead_bytes: Bytes

@@ -90,6 +90,29 @@ def validation_text(found: Mapping[str, Any], kind: str, screen: Screen, *, quie
     return encodable(scoreboard.to_csv(found) if kind == "csv" else scoreboard.to_markdown(found), screen)
 
 
+def bench_text(found: Mapping[str, Any], kind: str, screen: Screen, *, quiet: bool = False) -> str:
+    """A bench in a format."""
+    from costsim.render import flat, measurements
+
+    if kind == "table":
+        return measurements.render(found, screen, quiet=quiet)
+    if kind == "json":
+        return flat.to_json(found)
+    return encodable(measurements.to_csv(found) if kind == "csv" else measurements.to_markdown(found), screen)
+
+
+def bench_plan_text(planned: Mapping[str, Any], kind: str, screen: Screen) -> str:
+    """What a bench would measure, in a format."""
+    from costsim.render import flat, measurements
+
+    if kind == "table":
+        return measurements.plan_page(planned, screen)
+    if kind == "json":
+        return flat.to_json(planned)
+    table = measurements.plan_table(planned)
+    return encodable(flat.csv_text(*table) if kind == "csv" else flat.markdown_table(*table) + "\n", screen)
+
+
 def catalogue_text(kind: str, name: str | None, chosen: str, screen: Screen) -> str:
     """A list of the catalogue, or one entry of it, in a format."""
     from costsim.render import catalogue, flat

@@ -25,6 +25,7 @@ from costsim.training.device import Stack, Workload
 from costsim.training.layout import Layout
 from costsim.uncertainty.ranges import Num
 
+FULL_BYTES = 4.0  # of a 32-bit element
 SCORE_BYTES = 5.0  # of a score: 16-bit scores and softmax, one-byte dropout mask (Korthikanti et al. 2022, section 4.1)
 
 
@@ -114,6 +115,42 @@ def kept_bytes(widths: Widths, stack: Stack, layout: Layout, work: Workload) -> 
     )
 
 
+def norm_copy_bytes(a: Architecture, stack: Stack, work: Workload) -> Num:
+    """Bytes of an element that a norm keeps beyond its input and output: unfused, an RMS norm works on a 32-bit copy.
+
+    It keeps that copy in place of the input, and the normalised one (layer norms have a kernel of their own).
+    """
+    return 0.0 if a.norm_bias else stack.unfused_norms * (2 * FULL_BYTES - work.activation_bytes)
+
+
+def unfused_bytes(a: Architecture, stack: Stack, layout: Layout, work: Workload, inner: Num) -> Num:
+    """Bytes per token of one rank that a layer keeps because its small kernels are not fused, and keys repeated.
+
+    Autograd keeps what each kernel reads. Rotation makes copies of queries and keys, while the joint projection stays
+    because values are a view of it, unless those are repeated; the gate's activation is kept beside gate and product.
+
+    Args:
+        a: the model's shape.
+        stack: which kernels are fused.
+        layout: floats or arrays.
+        work: bytes of elements.
+        inner: width of the feed-forward block.
+    """
+    spread = np.where(np.asarray(layout.sequence_parallel) > 0, 1.0 / layout.tensor, 1.0)
+    attention: Num = 0.0
+    if a.attention.kind != "mla":
+        queries, joint = float(query_width(a)), float(query_width(a) + key_width(a) + value_width(a))
+        rotated = 0.0 if a.learned_positions else stack.unfused_blocks * (queries + key_width(a))
+        attention = rotated
+        if a.kv_heads < a.heads:
+            all_three = 2 * queries + (joint if a.learned_positions else queries)
+            attention = attention + stack.repeated_keys * (all_three - joint - rotated)
+    gates = stack.unfused_blocks * inner if a.gated_ffn else 0.0
+    extra_norms = max(0, a.norms_per_layer - 2) * work.activation_bytes * stack.unfused_norms
+    norms = a.hidden_size * (a.norms_per_layer * norm_copy_bytes(a, stack, work) + extra_norms)
+    return work.activation_bytes * (attention + gates) / layout.tensor + norms * spread
+
+
 def layer(a: Architecture, stack: Stack, layout: Layout, work: Workload, rows: Num, *, sparse: bool) -> Layer:
     """Bytes of one layer for one micro-batch.
 
@@ -130,6 +167,8 @@ def layer(a: Architecture, stack: Stack, layout: Layout, work: Workload, rows: N
     """
     blocks = expert_widths(a, stack.expert_imbalance) if sparse else ffn_widths(a, float(a.ffn_size))
     whole = rows * kept_bytes(attention_widths(a) + blocks, stack, layout, work)
+    if any(np.any(np.asarray(x) > 0) for x in (stack.unfused_blocks, stack.unfused_norms, stack.repeated_keys)):
+        whole = whole + rows * unfused_bytes(a, stack, layout, work, inner_width(a, sparse=sparse))
     per_hidden = rows * (a.hidden_size * work.activation_bytes)
     exchanged = np.where(np.asarray(layout.context) > 1, attention_output_width(a) * work.activation_bytes, 0.0)
     whole = whole + rows * exchanged / layout.tensor
@@ -147,6 +186,12 @@ def layer(a: Architecture, stack: Stack, layout: Layout, work: Workload, rows: N
     return Layer(everything - repeated, dropped + gradient_bytes(a, layout, work, rows, sparse=sparse))
 
 
+def inner_width(a: Architecture, *, sparse: bool) -> float:
+    """Elements per token between the two products of a feed-forward block, over all active and shared experts."""
+    e = a.experts if sparse else None
+    return float(e.active * e.ffn_size + e.shared * e.shared_ffn_size if e is not None else a.ffn_size)
+
+
 def hidden_bytes(a: Architecture, layout: Layout, work: Workload, rows: Num) -> Num:
     """Bytes of one state of the residual stream on one rank."""
     spread = np.where(np.asarray(layout.sequence_parallel) > 0, layout.tensor, 1.0)
@@ -155,9 +200,7 @@ def hidden_bytes(a: Architecture, layout: Layout, work: Workload, rows: Num) -> 
 
 def gradient_bytes(a: Architecture, layout: Layout, work: Workload, rows: Num, *, sparse: bool) -> Num:
     """Bytes of the gradients that flow through a layer: of the pre-activations, and twice of the residual stream."""
-    e = a.experts if sparse else None
-    inner = e.active * e.ffn_size + e.shared * e.shared_ffn_size if e is not None else a.ffn_size
-    split = (2.0 if a.gated_ffn else 1.0) * inner / layout.tensor
+    split = (2.0 if a.gated_ffn else 1.0) * inner_width(a, sparse=sparse) / layout.tensor
     return rows * work.activation_bytes * (split + 2.0 * a.hidden_size)
 
 

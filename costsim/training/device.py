@@ -148,6 +148,15 @@ class Stack:
         low_precision_storage: 1 where weights and stored inputs of products have the products' precision, else 0.
         communication_gradient_bytes: of a gradient on the wire.
         logits_memory_bytes: stored per token and vocabulary entry at the loss.
+        states_in_precision: 1 where weights, gradients and moments have the precision of activations; the bytes above
+            are then those at 16 bits.
+        brief_gradients: 1 where a gradient lives from its making in the backward pass to the update, if a step has one
+            micro-batch, and 0 where all of them are held throughout.
+        gather_buffers: layers' worth of flat buffers that fully sharded gathers, and scatters, keep until the next one.
+        unfused_blocks: 1 where rotation of queries and keys and a gate's activation are kernels of their own, whose
+            results are kept.
+        unfused_norms: 1 where RMS norms are several kernels, which keep two 32-bit tensors in place of their input.
+        repeated_keys: 1 where attention reads keys and values repeated to the number of query heads.
         offload_link: of the host's bus, one direction, bytes/s an accelerator; for an offloaded optimizer.
         offload_memory: of host memory, bytes/s an accelerator's share.
         overhead_bytes: memory of context, communicators and workspaces.
@@ -194,6 +203,12 @@ class Stack:
     low_precision_storage: Num
     communication_gradient_bytes: Num
     logits_memory_bytes: Num
+    states_in_precision: Num
+    brief_gradients: Num
+    gather_buffers: Num
+    unfused_blocks: Num
+    unfused_norms: Num
+    repeated_keys: Num
     offload_link: Num
     offload_memory: Num
     overhead_bytes: Num

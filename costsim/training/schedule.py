@@ -24,6 +24,7 @@ from costsim.training.stages import heaviest
 from costsim.uncertainty.ranges import Num
 
 HOST_ORDER = 6  # how sharply the slower of device and host sets a layer's time
+ELEMENTWISE_PASSES = 2.6  # forward and backward traffic of element-wise kernels over the forward's
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def layer_pass(
             traffic + stack.permute_bytes * a.hidden_size * a.experts.active * moe_layers(a) / a.layers / layout.tensor
         )
     forward_memory = rows * traffic / (chip.memory_bandwidth * stack.memory_efficiency)
-    memory = forward_memory * (2.6 + again) + accumulation(chip, stack, summed, products)
+    memory = forward_memory * (ELEMENTWISE_PASSES + again) + accumulation(chip, stack, summed, products)
     extra = products * again + core * core_again + forward_memory * again
     launches = 1 + (stack.host_experts - 1) * moe_layers(a) / a.layers
     host = 2 * launches * stack.host_seconds * (1 + stack.host_tensor_growth * np.log2(layout.tensor) / 3)

@@ -87,7 +87,8 @@ def test_no_command_is_bad_usage_and_shows_the_help(inside: Run) -> None:
         ),
         (
             ["schema", "scenrio"],
-            "schema: no kind 'scenrio'; scenario, hardware, model, law, stack, site; did you mean 'scenario'?",
+            "schema: no kind 'scenrio'; scenario, hardware, model, law, stack, site, calibration; did you mean"
+            " 'scenario'?",
         ),
     ],
 )

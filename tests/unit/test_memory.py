@@ -213,7 +213,7 @@ def test_the_fullest_of_all_stages_is_reported(a, pipeline, chunks, sharding, re
         recompute=recompute,
     )
     parts = memory.pieces(a, STACK, lay, WORK)
-    every = [memory.stage_terms(parts, stages.stage_of(a, lay, float(r))) for r in range(pipeline)]
+    every = [memory.stage_terms(parts, stages.stage_of(a, lay, float(r)), STACK, lay) for r in range(pipeline)]
     used = memory.memory(a, STACK, lay, WORK)
     assert float(used.allocated_bytes) == pytest.approx(max(float(sum(terms)) for terms in every))
     assert float(memory.peak_bytes(a, STACK, lay, WORK)) == pytest.approx(float(used.peak_bytes))

@@ -384,7 +384,9 @@ def test_an_accelerator_and_a_stack_as_mappings() -> None:
         ("stack: {search: {tensor: 1}}", "s.yaml:8:28: cluster.stack.search.tensor: '1' is not true or false"),
         ("scale_out: {bandwidth: 400 GB}", "s.yaml:8:26: cluster.scale_out.bandwidth: '400 GB' is "),
         ("layout: {sharding: zero}", "s.yaml:8:22: cluster.layout.sharding: 'zero' is not accepted; one of none, "),
-        ("calibration: 5", "s.yaml:8:3: cluster.calibration: unknown key"),
+        ("calibration: 5", "s.yaml:8:16: cluster.calibration: '5' is not accepted here"),
+        ("calibration: my-box", "s.yaml:8:16: cluster.calibration: 'my-box' is no file; the path of a calibration"),
+        ("calibration: my-box.yaml", "s.yaml:8:16: cluster.calibration: "),
     ],
 )
 def test_the_place_of_a_problem_in_a_mapping(write: Write, part: str, problem: str) -> None:

@@ -1,0 +1,126 @@
+"""``costsim bench``: calibrate this machine."""
+
+from typing import Annotated
+
+import typer
+
+from costsim.cli import options
+
+HELP = """\
+\b
+Examples:
+  costsim bench -o my-box.yaml                     about a minute
+  costsim bench --quick                            at most 15 seconds
+  costsim bench --model llama-3.1-8b -o my-box.yaml
+  costsim bench --full --device cuda:1 --dtype bf16
+  costsim bench --dry-run                          shapes and their memory
+  costsim plan my-run.yaml --set cluster.calibration=my-box.yaml
+  costsim bench show my-box.yaml                   what a file says
+  costsim bench compare before.yaml after.yaml     ends with 1 if slower
+
+Runs training steps of two layers, matrix products and copies in torch on this machine. Other programs beside it make
+the numbers useless: then it says why and ends with 1. Samples are kept beside the file as they come.
+"""
+
+
+def bench(
+    context: typer.Context,
+    quick: Annotated[bool, typer.Option("--quick", help="At most 15 seconds.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Five to ten minutes.")] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; default the best here.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", metavar="bf16|fp32|tf32", help="Default bf16 where it is multiplied.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME|PATH", help="Measure this model's layers too.")
+    ] = None,
+    sequence: Annotated[
+        str | None, typer.Option("--sequence", metavar="N", help="Tokens of the model's sequences.")
+    ] = None,
+    compile_: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
+    accept_noisy: Annotated[
+        bool, typer.Option("--accept-noisy", help="Calibrate from disturbed measurements, with wide intervals.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the bench of -o that was cut short.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and its memory.")] = False,
+    format_: options.Format = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the calibration: .yaml.")
+    ] = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Measure this machine; exit with 1 where it was too disturbed to plan from."""
+    if context.invoked_subcommand is not None:
+        return
+    from costsim.bench.request import Request, mode
+    from costsim.cli import amounts
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import formats
+
+    kind = formats.choose(format_, None)
+    asked = Request(
+        mode=mode(quick=quick, full=full),
+        device=device,
+        dtype=dtype,
+        model=model,
+        sequence=amounts.whole("--sequence", sequence),
+        compiled=compile_,
+        output=output,
+        resume=resume,
+        force=force,
+        accept_noisy=accept_noisy,
+    )
+    from costsim.bench import run
+
+    if dry_run:
+        deliver(formats.bench_plan_text(run.plan(asked), kind, screen()))
+        return
+    from costsim.render.progress import Progress
+
+    with Progress(quiet=quiet) as progress:
+        found = run.bench(asked, progress)
+    if found is None:
+        return
+    deliver(formats.bench_text(found, kind, screen(), quiet=quiet))
+    if not found["complete"]:
+        raise typer.Exit(130)
+    if found["verdict"]["status"] == "refused":
+        raise typer.Exit(1)
+
+
+def show(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A calibration.")],
+    format_: options.Format = None,
+    _debug: options.Debug = False,
+) -> None:
+    """Say what a calibration holds: coefficients, how sure they are, and what was measured."""
+    from costsim.bench import held
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import calibrations, formats
+
+    deliver(calibrations.text(held.shown(file), formats.choose(format_, None), screen()))
+
+
+def compare(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The calibration to compare with.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="A later one, or that of a like device.")],
+    format_: options.Format = None,
+    _debug: options.Debug = False,
+) -> None:
+    """Compare what two calibrations measured; exit with 1 where AFTER is slower by more than noise."""
+    from costsim.bench import held
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import calibrations, formats
+
+    found = held.compared(before, after)
+    deliver(calibrations.text(found, formats.choose(format_, None), screen()))
+    if found["worse"]:
+        raise typer.Exit(1)
+
+
+COMMANDS = {"show": show, "compare": compare}
+"""Commands under this one; without any of them it measures."""

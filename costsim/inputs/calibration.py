@@ -1,0 +1,311 @@
+"""Calibrations: what ``costsim bench`` measured on one machine, read and checked."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Any, Literal, TypeAlias
+
+import numpy as np
+import pydantic
+
+from costsim.errors import Problem
+from costsim.inputs.fields import FieldError, Items, Strict, validate
+from costsim.inputs.source import Source
+from costsim.training.components import NAMES, Coefficients
+
+FORMAT, MAJOR = "costsim-calibration", 1
+SYMMETRY = 1e-6
+
+Seconds: TypeAlias = Annotated[float, pydantic.Field(ge=0)]
+Positive: TypeAlias = Annotated[float, pydantic.Field(gt=0)]
+Whole: TypeAlias = Annotated[int, pydantic.Field(ge=0)]
+Dtype: TypeAlias = Literal["fp32", "tf32", "bf16"]
+Status: TypeAlias = Literal["good", "noisy", "refused", "partial"]
+USABLE = ("good", "noisy")
+
+
+class VerdictFields(Strict):
+    """Whether the measurements can be planned from, and why not."""
+
+    status: Status
+    reasons: Items[str] = ()
+
+
+class DeviceFields(Strict):
+    """What was measured (``costsim.bench.record.Device``); ``catalogue`` names its hardware file."""
+
+    kind: Literal["cpu", "cuda", "rocm", "mps"]
+    name: str
+    catalogue: str | None = None
+    count: Whole = 1
+    threads: Whole = 1
+    memory_bytes: Whole = 0
+    cache_bytes: Whole = 0
+    units: Whole = 0
+    identity: str = ""
+    power_limit_watts: float | None = None
+    power_default_watts: float | None = None
+    clock_max_hertz: float | None = None
+
+
+class SoftwareFields(Strict):
+    """What ran."""
+
+    torch: str
+    python: str
+    system: str = ""
+    driver: str | None = None
+    cuda: str | None = None
+    hip: str | None = None
+    nccl: str | None = None
+    blas: str = ""
+    attention: str = ""
+    fp32_precision: str = ""
+    malloc: str = ""
+    optimizer: str = ""
+
+
+class Convention(Strict):
+    """What is counted, so that figures of two files can be compared."""
+
+    flops: str
+    step_includes: Items[str]
+    recompute: str
+    statistic: str
+
+
+class Timed(Strict):
+    """A measured time.
+
+    Attributes:
+        seconds: the median.
+        half_width: half of its 95 % interval, over the median.
+        samples: how many times.
+        verdict: of this measurement.
+    """
+
+    seconds: Positive
+    half_width: Seconds
+    samples: Whole
+    verdict: Status = "good"
+
+
+class GemmFields(Timed):
+    """A matrix product of m × k by k × n."""
+
+    m: Whole
+    n: Whole
+    k: Whole
+    layout: Literal["forward", "dgrad", "wgrad"]
+    dtype: Dtype
+
+
+class LinearFields(Timed):
+    """Forward and backward pass of a linear layer."""
+
+    tokens: Whole
+    inputs: Whole
+    outputs: Whole
+    dtype: Dtype
+
+
+class BandwidthFields(Timed):
+    """Memory copied."""
+
+    operation: Literal["copy"]
+    working_bytes: Whole
+    bytes_per_second: Positive
+
+
+class UpdateFields(Timed):
+    """An optimizer update alone."""
+
+    parameters: Whole
+    kind: str
+    dtype: str
+
+
+class ShapeFields(Strict):
+    """Shape of a measured step."""
+
+    layers: Whole
+    hidden_size: Whole
+    heads: Whole
+    kv_heads: Whole
+    head_size: Whole
+    ffn_size: Whole
+    vocab_size: Whole
+    gated_ffn: bool = True
+    tied_embeddings: bool = False
+
+
+class StepFields(Timed):
+    """A training step, whole and by component."""
+
+    model: ShapeFields
+    sequence: Whole
+    micro_batch: Whole
+    dtype: Dtype
+    role: Literal["designed", "target"] = "designed"
+    compiled: bool = False
+    ranks: Whole = 1
+    parallel: Literal["none", "ddp", "fsdp2"] = "none"
+    best_seconds: Positive
+    quantiles_seconds: Items[Seconds] = ()
+    components_seconds: dict[str, Seconds]
+    peak_bytes: int | None = None
+    host_seconds: float | None = None
+
+
+class CollectiveFields(Timed):
+    """A collective of a group of ranks."""
+
+    operation: str
+    ranks: Whole
+    scope: Literal["node", "cluster"]
+    dtype: str
+    nbytes: Whole
+    backend: str
+
+
+class EnergyFields(Strict):
+    """Energy of a step, and where it was read."""
+
+    source: str
+    counter: str = ""
+    joules_per_step: float | None = None
+    watts: float | None = None
+    window_seconds: float | None = None
+    covers: str = ""
+
+
+class CoefficientFields(Strict):
+    """A coefficient of the component model.
+
+    Attributes:
+        value: in the unit of ``costsim.training.components.COEFFICIENTS``.
+        prior: what it was drawn to.
+        identified: whether the measurements say it; else it is near its prior, and as uncertain as that.
+    """
+
+    value: Seconds
+    prior: Positive
+    identified: bool
+
+
+class FitFields(Strict):
+    """Coefficients with their covariance.
+
+    Attributes:
+        dtype: number format of the steps.
+        product_bandwidth: bytes/s that bound thin products.
+        coefficients: by name.
+        covariance: over value·value of the priors, a list for each coefficient in the order above.
+        residual: absolute log error of the fitted steps: median and worst.
+        transfer: standard deviation of the log error of other shapes.
+    """
+
+    dtype: Dtype
+    product_bandwidth: Positive
+    coefficients: dict[str, CoefficientFields]
+    covariance: Items[Items[float]]
+    residual: dict[Literal["median", "worst"], Seconds]
+    transfer: Positive
+
+    @pydantic.model_validator(mode="after")
+    def _hangs_together(self) -> FitFields:
+        problems = []
+        if missing := [name for name in NAMES if name not in self.coefficients]:
+            problems.append(Problem(f"{', '.join(missing)} are missing", "coefficients", allowed=", ".join(NAMES)))
+        if unknown := [name for name in self.coefficients if name not in NAMES]:
+            message = f"{', '.join(unknown)[:80]} is no coefficient"
+            problems.append(Problem(message, "coefficients", allowed=", ".join(NAMES)))
+        matrix = self.covariance
+        if [len(row) for row in matrix] != [len(NAMES)] * len(NAMES):
+            problems.append(Problem(f"must be {len(NAMES)} lists of {len(NAMES)} numbers", "covariance"))
+        elif not _is_covariance(np.array(matrix)):
+            message = "is no covariance: it must be symmetric, and no combination may have a negative variance"
+            problems.append(Problem(message, "covariance"))
+        if not problems and self.coefficients[NAMES[0]].value == 0:
+            problems.append(Problem("products take time", f"coefficients.{NAMES[0]}.value", allowed="above zero"))
+        if problems:
+            raise FieldError(problems)
+        return self
+
+    def estimates(self) -> Coefficients:
+        """As the component model takes them."""
+        found = [self.coefficients[name] for name in NAMES]
+        prior = np.array([one.prior for one in found])
+        return Coefficients(
+            values=np.array([one.value for one in found]),
+            covariance=np.array(self.covariance) * np.outer(prior, prior),
+            identified=tuple(one.identified for one in found),
+            bandwidth=self.product_bandwidth,
+            transfer=self.transfer,
+        )
+
+
+def _is_covariance(matrix: Any) -> bool:
+    size = float(np.max(np.abs(matrix))) or 1.0
+    symmetric = bool(np.all(np.abs(matrix - matrix.T) <= SYMMETRY * size))
+    return symmetric and float(np.min(np.linalg.eigvalsh(matrix))) >= -SYMMETRY * size
+
+
+class CalibrationFile(Strict):
+    """A calibration as its file states it; seconds, bytes, FLOP."""
+
+    model_config = pydantic.ConfigDict(populate_by_name=False)
+
+    format: Annotated[str, pydantic.Field(alias="schema")]
+    id: str
+    created: str
+    costsim: str
+    mode: Literal["quick", "default", "full"]
+    verdict: VerdictFields
+    device: DeviceFields
+    software: SoftwareFields
+    convention: Convention
+    fit: FitFields | None = None
+    steps: Items[StepFields] = ()
+    linear: Items[LinearFields] = ()
+    gemm: Items[GemmFields] = ()
+    bandwidth: Items[BandwidthFields] = ()
+    optimizer: Items[UpdateFields] = ()
+    collectives: Items[CollectiveFields] = ()
+    energy: EnergyFields
+    notes: Items[str] = ()
+
+    @pydantic.field_validator("format")
+    @classmethod
+    def _known_format(cls, value: str) -> str:
+        reads = f"this costsim reads {FORMAT}/{MAJOR}"
+        match = re.fullmatch(rf"{FORMAT}/([0-9]+)(\.[0-9]+)?", value)
+        if match is None:
+            raise FieldError("is no calibration of costsim", allowed=f"{FORMAT}/{MAJOR}")
+        if int(match[1]) != MAJOR:
+            raise FieldError(f"a calibration of format {match[1]}: {reads}", allowed="calibrate anew: costsim bench")
+        return value
+
+    @pydantic.field_validator("created")
+    @classmethod
+    def _dated(cls, value: str) -> str:
+        try:
+            datetime.datetime.fromisoformat(value)
+        except ValueError:
+            raise FieldError("is no time", allowed="expected one such as 2026-11-24T18:30:00+00:00") from None
+        return value
+
+    @property
+    def day(self) -> datetime.date:
+        """Of the measurement."""
+        return datetime.datetime.fromisoformat(self.created).date()
+
+
+def read_calibration(source: Source) -> CalibrationFile:
+    """A calibration from what was read.
+
+    Raises:
+        InputError: every problem of the file.
+    """
+    return validate(CalibrationFile, source)

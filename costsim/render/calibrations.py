@@ -1,0 +1,147 @@
+"""A kept calibration, and the comparison of two, as a page, CSV or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from costsim.render import flat
+from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, page, prose
+
+_WIDEST = 140
+_STYLES = {"slower": "bad", "faster": "good", "refused": "warn", "same": "dim"}
+_VERDICTS = {"good": "good", "noisy": "warn", "refused": "bad", "partial": "warn"}
+
+
+def _room(screen: Screen) -> int:
+    return min(max(screen.width, NARROWEST), _WIDEST)
+
+
+# --- one --------------------------------------------------------------------------------------------------------------
+
+
+def render(found: Mapping[str, Any], screen: Screen) -> str:
+    """The page of a calibration."""
+    room = _room(screen)
+    device, verdict = found["device"], found["verdict"]
+    pieces = [
+        Span(clean(device["name"]), "title"),
+        Span(str(found["dtype"] or "no steps"), "title"),
+        Span(f"torch {clean(found['software']['torch'])}", "dim"),
+        Span(clean(found["created"][:16].replace("T", " ")), "dim"),
+        Span(verdict["status"], _VERDICTS[verdict["status"]]),
+    ]
+    lines: list[Line] = [*fold(pieces, room), []]
+    for reason in verdict["reasons"]:
+        lines += prose(clean(reason), room)
+    if found["coefficients"]:
+        lines += columns(
+            [[Span(text, "dim") for text in _COEFFICIENT_HEAD], *map(_coefficient, found["coefficients"])], "lrrrll"
+        )
+        error, worst = found["residual"]["median"], found["residual"]["worst"]
+        words = (
+            f"fitted steps within {error:.1%} (worst {worst:.1%}); other shapes ±{found['transfer']:.0%} beyond that"
+        )
+        lines += [[], *prose(words, room)]
+    lines += [[], *columns([[Span(t, "dim") for t in _TIMED_HEAD], *map(_timed, found["measurements"])], "lrrrl")]
+    for note in found["notes"]:
+        lines += prose(f"note: {clean(note)}", room)
+    return page(lines, screen)
+
+
+_COEFFICIENT_HEAD = ("coefficient", "value", "±", "prior", "", "meaning")
+_TIMED_HEAD = ("measured", "seconds", "±", "samples", "verdict")
+
+
+def _coefficient(one: Mapping[str, Any]) -> Line:
+    spread = one["spread"] / one["value"] if one["value"] else 0.0
+    return [
+        Span(one["name"]),
+        Span(f"{one['value']:.3g}", "strong"),
+        Span(f"{spread:.0%}" if one["value"] else "at its bound"),
+        Span(f"{one['prior']:.3g}", "dim"),
+        Span("" if one["identified"] else "not identified", "warn"),
+        Span(one["meaning"], "dim"),
+    ]
+
+
+def _timed(one: Mapping[str, Any]) -> Line:
+    style = _VERDICTS[one["verdict"]]
+    return [
+        Span(clean(one["name"])),
+        Span(f"{one['seconds']:.4g}"),
+        Span(f"{one['half_width']:.1%}"),
+        Span(str(one["samples"]), "dim"),
+        Span("" if one["verdict"] == "good" else one["verdict"], style),
+    ]
+
+
+# --- two --------------------------------------------------------------------------------------------------------------
+
+
+def render_comparison(found: Mapping[str, Any], screen: Screen) -> str:
+    """The page of a comparison."""
+    room = _room(screen)
+    lines: list[Line] = []
+    for side in ("before", "after"):
+        one = found[side]
+        pieces = [one["file"], one["device"], f"torch {one['torch']}", one["created"][:16].replace("T", " ")]
+        lines += fold([Span(f"{side:<7}", "dim"), *(Span(clean(str(piece))) for piece in pieces)], room)
+    for row in found["differs"]:
+        lines += prose(f"differs: {row['key']}: {clean(str(row['before']))} to {clean(str(row['after']))}", room)
+    lines += [[], *columns([[Span(text, "dim") for text in _PAIR_HEAD], *map(_pair, found["rows"])], "lrrrrl"), []]
+    return page([*lines, *prose(summary(found), room)], screen)
+
+
+_PAIR_HEAD = ("measured", "before", "after", "time", "noise", "")
+
+
+def summary(found: Mapping[str, Any]) -> str:
+    """What a comparison comes to, in a sentence."""
+    if not found["rows"]:
+        return "nothing was measured in both: the modes, formats or shapes differ"
+    counts = f"{len(found['worse'])} slower, {len(found['better'])} faster of {len(found['rows'])} measured in both"
+    other = f"; {found['unmatched']} in one of them only" if found["unmatched"] else ""
+    return f"{counts}, beyond noise{other}"
+
+
+def _pair(row: Mapping[str, Any]) -> Line:
+    style = _STYLES[row["mark"]]
+    return [
+        Span(clean(row["name"])),
+        Span(f"{row['before_seconds']:.4g} s"),
+        Span(f"{row['after_seconds']:.4g} s"),
+        Span(f"{row['ratio'] - 1:+.1%}", style),
+        Span(f"±{row['noise']:.1%}", "dim"),
+        Span("" if row["mark"] == "same" else row["mark"], style),
+    ]
+
+
+# --- flat -------------------------------------------------------------------------------------------------------------
+
+
+def table(found: Mapping[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    """Header and rows, of a calibration or of a comparison, for CSV and Markdown."""
+    if "rows" in found:
+        head = ("name", "before_seconds", "after_seconds", "ratio", "noise", "mark")
+        return head, [[str(row[key]) for key in head] for row in found["rows"]]
+    titles = ("name", "value", "spread", "unit", "verdict")
+    rows = [
+        [c["name"], str(c["value"]), str(c["spread"]), c["meaning"], "" if c["identified"] else "not identified"]
+        for c in found["coefficients"]
+    ]
+    rows += [
+        [m["name"], str(m["seconds"]), str(m["seconds"] * m["half_width"]), "s", m["verdict"]]
+        for m in found["measurements"]
+    ]
+    return titles, rows
+
+
+def text(found: Mapping[str, Any], kind: str, screen: Screen) -> str:
+    """A calibration or a comparison in a format: table, json, csv or markdown."""
+    if kind == "json":
+        return flat.to_json(found)
+    if kind == "table":
+        return render_comparison(found, screen) if "rows" in found else render(found, screen)
+    head, rows = table(found)
+    return flat.csv_text(head, rows) if kind == "csv" else flat.markdown_table(head, rows) + "\n"

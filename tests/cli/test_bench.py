@@ -1,0 +1,217 @@
+"""``costsim bench`` as its user meets it, on tiny shapes; what the numbers are is no test's business."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from costsim.bench import journal
+
+ROOT = Path(__file__).parents[2]
+START = """
+import sys; sys.path.insert(0, {tests!r})
+import bench_cases; bench_cases.install()
+{more}
+from costsim.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def start(*words: str, more: str = "", env=None) -> subprocess.Popen:
+    program = START.format(tests=str(ROOT / "tests"), more=more)
+    return subprocess.Popen(
+        [sys.executable, "-c", program, "bench", *words], cwd=ROOT, text=True, env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def bench(*words: str, more: str = "", env=None) -> tuple[int, str, str]:
+    process = start(*words, more=more, env=env)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+CALM = """
+from costsim.bench import noise
+from costsim.bench.record import Verdict
+noise.verdict = lambda *_: Verdict("good")
+"""
+BUSY = CALM.replace('"good"', '"refused", ("for 98% of the time some task waited for a processor",)')
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """One bench, its JSON and its files."""
+    file = tmp_path_factory.mktemp("bench") / "box.yaml"
+    code, out, err = bench("--quick", "--dtype", "fp32", "--format", "json", "-o", str(file), more=CALM)
+    assert (code, err) == (0, "")
+    return json.loads(out), file
+
+
+def test_the_result_has_everything_that_was_measured(measured) -> None:
+    found, file = measured
+    assert found["schema"] == "costsim.bench/1"
+    assert found["dtype"] == "fp32"
+    assert len(found["steps"]) == 3
+    assert found["headline"]["mfu"] is None  # nobody knows the peak of this processor
+    assert found["headline"]["flops_per_second"] > 0
+    assert found["verdict"] == {"status": "good", "reasons": []}
+    assert found["energy"]["source"] in ("counter", "none")
+    assert found["calibration"] == str(file)
+    for kind in ("products", "linear_layers", "bandwidth", "optimizer"):
+        assert all(row["low"] <= row["seconds"] <= row["high"] for row in found[kind]), kind
+        assert found[kind], kind
+    assert "costsim-calibration/1" in file.read_text(encoding="utf-8")
+
+
+def test_every_sample_is_kept_beside_the_file(measured) -> None:
+    found, file = measured
+    kept = journal.read(journal.path_beside(str(file)))
+    assert kept is not None
+    assert kept.complete
+    steps = [entry.item for entry in kept.entries if entry.key.startswith("step")]
+    assert [len(step.timing.samples) for step in steps] == [row["samples"] for row in found["steps"]]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_page_fits(measured, width) -> None:
+    from costsim.render.measurements import render
+    from costsim.render.text import Screen
+
+    found, _ = measured
+    text = render(found, Screen(width))
+    assert max(len(line) for line in text.splitlines()) <= width
+    for word in ("Sustained", "MFU", "Products", "Memory", "Energy", "Verdict", "Next", "blocks", "update"):
+        assert word in text
+    assert "none: no peak of this device is known" in text
+
+
+@pytest.mark.parametrize(("kind", "start_"), [("csv", "kind,name,dtype"), ("markdown", "<!-- costsim bench -->")])
+def test_other_formats(measured, kind, start_) -> None:
+    from costsim.render.formats import bench_text
+    from costsim.render.text import Screen
+
+    assert bench_text(measured[0], kind, Screen()).startswith(start_)
+
+
+def test_a_busy_machine_is_refused(tmp_path) -> None:
+    file = tmp_path / "box.yaml"
+    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), more=BUSY)
+    assert code == 1
+    assert "refused: for 98% of the time some task waited for a processor" in " ".join(out.split())
+    assert "end the other programs" in out
+    assert not file.exists()
+    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--accept-noisy", "--format", "json", more=BUSY)
+    assert code == 0
+    assert json.loads(out)["verdict"]["status"] == "noisy"
+    assert "--accept-noisy" in file.read_text(encoding="utf-8")
+
+
+def wait_for_lines(path: Path, count: int, process: subprocess.Popen) -> None:
+    for _ in range(600):
+        if path.exists() and len(path.read_text(encoding="utf-8").splitlines()) >= count:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError("nothing was measured")
+
+
+SLOW = CALM + """
+from costsim.bench import session
+import time
+inner = session._measure
+def slowly(*words):
+    inner(*words)
+    time.sleep(0.3)
+session._measure = slowly
+"""  # fmt: skip
+
+
+def test_a_killed_bench_is_resumed(tmp_path) -> None:
+    file = tmp_path / "box.yaml"
+    samples = tmp_path / "box.samples.jsonl"
+    process = start("--quick", "--dtype", "fp32", "-o", str(file), more=SLOW)
+    wait_for_lines(samples, 5, process)
+    process.kill()
+    process.communicate()
+    with samples.open("a", encoding="utf-8") as stream:
+        stream.write('{"kind": "step", "key": "cut sho')  # as a kill in the middle of a line leaves it
+    kept = samples.read_text(encoding="utf-8").splitlines()[1:4]
+
+    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), more=CALM)
+    assert code == 2
+    assert "--resume continues it" in err
+    code, _, err = bench("--quick", "--dtype", "bf16", "-o", str(file), "--resume", more=CALM)
+    assert code == 2
+    assert "is of another bench" in err
+
+    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--resume", "--format", "json", more=CALM)
+    assert code == 0
+    assert file.exists()
+    assert len(json.loads(out)["steps"]) == 3
+    assert any(note.startswith("resumed: ") for note in json.loads(out)["notes"])
+    assert samples.read_text(encoding="utf-8").splitlines()[1:4] == kept
+
+
+def test_an_interrupt_keeps_what_is_measured(tmp_path) -> None:
+    file = tmp_path / "box.yaml"
+    more = SLOW.replace("time.sleep(0.3)", "time.sleep(0.3) if words[0].key.startswith('step') else None")
+    process = start("--quick", "--dtype", "fp32", "-o", str(file), "--format", "json", more=more)
+    wait_for_lines(tmp_path / "box.samples.jsonl", 9, process)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    found = json.loads(out)
+    assert process.returncode == 130
+    assert not found["complete"]
+    assert found["verdict"]["status"] == "partial"
+    assert "interrupted" in found["verdict"]["reasons"][0]
+    assert found["linear_layers"]
+
+
+def test_a_dry_run_measures_nothing(tmp_path) -> None:
+    code, out, _ = bench("--dry-run", "--dtype", "fp32", "--model", "gpt2", "-o", str(tmp_path / "box.yaml"))
+    assert code == 0
+    assert "training step, 768 wide, 1 x 1,024 tokens, 50,257 words" in out
+    assert "are free" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_torch_it_says_what_to_install() -> None:
+    code, out, err = bench(
+        "--quick", more="import importlib.util, costsim.bench.run as r; r.find_spec = lambda name: None"
+    )
+    assert (code, out) == (2, "")
+    assert "pip install 'costsim[bench]'" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--quick", "--full"], "exclude each other"),
+        (["--device", "cuda:99"], "no device 'cuda:99'"),
+        (["--device", "tpu"], "here: "),
+        (["--dtype", "fp7"], "no number format 'fp7'"),
+        (["--dtype", "tf32", "--device", "cpu"], "NVIDIA"),
+        (["--model", "mixtral-8x7b"], "a mixture of experts"),
+        (["--model", "no-such-model"], "unknown model"),
+        (["--sequence", "128"], "belongs to a model"),
+        (["--resume"], "-o FILE"),
+        (["-o", "box.json"], "a calibration is YAML"),
+        (["-o", "no-such-folder/box.yaml"], "there is no folder"),
+        (["--format", "xml"], "no format 'xml'"),
+    ],
+)
+def test_bad_usage_is_told_before_anything_runs(words, told) -> None:
+    code, out, err = bench(*words)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert "Traceback" not in err
