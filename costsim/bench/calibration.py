@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from costsim.bench import scaling
 from costsim.bench.record import COMPONENTS, Linear, Measured, Record, Step
 from costsim.files import CALIBRATION
 from costsim.inputs.accelerator import load_accelerator
@@ -176,6 +177,7 @@ def document(record: Record) -> dict[str, Any]:
             }
             for x in record.collectives
         ],
+        "scaling": _scaling(record),
         "energy": asdict(record.energy),
         "notes": list(record.notes),
     }
@@ -228,6 +230,18 @@ def _step(step: Step) -> dict[str, Any]:
         },
         "peak_bytes": step.peak_bytes,
         "host_seconds": None if step.host_seconds is None else _short(step.host_seconds),
+    }
+
+
+def _scaling(record: Record) -> dict[str, float] | None:
+    found = scaling.fitted(record)
+    if found is None:
+        return None
+    return {
+        "ddp": _short(found.ddp),
+        "fsdp": _short(found.fsdp),
+        "fsdp_copy_seconds_per_byte": _short(found.fsdp_copy),
+        "fsdp_group_seconds": _short(found.fsdp_group),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from costsim.bench import scaling
 from costsim.bench.record import COMPONENTS, Device, Measured, Record, Step, Timing
 from costsim.bench.reference import Reference
 from costsim.bench.sanity import Finding, found_maximum, headline_step, step_flops, step_rate
@@ -62,6 +63,11 @@ def to_dict(
             {"operation": x.operation, "ranks": x.ranks, "scope": x.scope, "dtype": x.dtype, "nbytes": x.nbytes,
              "backend": x.backend, **_measured(x)}
             for x in record.collectives
+        ],
+        "collective_lines": [
+            {"operation": name, "latency_seconds": latency, "bytes_per_second": rate}
+            for name, table in scaling.tables(record).items()
+            for latency, rate in [table.summary()]
         ],
         "energy": asdict(record.energy),
         "findings": [asdict(finding) for finding in findings],

@@ -9,7 +9,7 @@ from costsim.inputs import catalogue
 from costsim.inputs.fields import Items, Strict, validate
 from costsim.inputs.hardware import Origin
 from costsim.inputs.model import Size
-from costsim.inputs.quantity import Count, PositiveFraction, PositiveNumber
+from costsim.inputs.quantity import BytesPerSecond, Count, PositiveFraction, PositiveNumber
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.training.architecture import Architecture
 
@@ -78,10 +78,22 @@ class RankMode(Strict):
     sizes: Items[Count]
 
 
+class RankPrior(Strict):
+    """What a step shows of its communication, before it is measured (`costsim.training.ranks.Scaling`)."""
+
+    exposed: PositiveNumber
+    copies: PositiveNumber
+    group_seconds: PositiveNumber
+    bandwidth: BytesPerSecond
+    spread: PositiveNumber
+    misfit: PositiveFraction
+
+
 class RankFields(Strict):
     """What the processes of torchrun measure together."""
 
     patience_seconds: PositiveNumber
+    prior: RankPrior
     layers: Items[Size]
     quick: RankMode
     default: RankMode

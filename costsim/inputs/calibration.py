@@ -169,6 +169,15 @@ class CollectiveFields(Timed):
     backend: str
 
 
+class ScalingFields(Strict):
+    """What steps of several ranks showed of their communication (`costsim.training.ranks.Scaling`)."""
+
+    ddp: Seconds
+    fsdp: Seconds
+    fsdp_copy_seconds_per_byte: Seconds
+    fsdp_group_seconds: Seconds
+
+
 class EnergyFields(Strict):
     """Energy of a step, and where it was read."""
 
@@ -273,6 +282,7 @@ class CalibrationFile(Strict):
     bandwidth: Items[BandwidthFields] = ()
     optimizer: Items[UpdateFields] = ()
     collectives: Items[CollectiveFields] = ()
+    scaling: ScalingFields | None = None
     energy: EnergyFields
     notes: Items[str] = ()
 

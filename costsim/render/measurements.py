@@ -37,7 +37,7 @@ def render(found: Mapping[str, Any], screen: Screen, *, quiet: bool = False) -> 
     room = min(max(screen.width, NARROWEST), _WIDEST)
     lines = [*_title(found, room), [], *_answer(found, room)]
     if not quiet:
-        for block in (_steps(found, room), _products(found)):
+        for block in (_steps(found, room), _products(found), _collectives(found)):
             lines += [[], *block] if block else []
         findings = [(finding["level"], finding["text"]) for finding in found["findings"]]
         lines += [[], *_listed("Findings", [text for _, text in findings], room, "warn")] if findings else []
@@ -160,7 +160,8 @@ def _steps(found: Mapping[str, Any], room: int) -> list[Line]:
     rows = [[Span(text, "label") for text in head]]
     for step in found["steps"]:
         cells = [_shape(step), _time(step["seconds"]), f"{_width(step):.1%}"]
-        cells += [_time(sum(step["components"].get(name, 0.0) for name in names)) for names in _GROUPS.values()]
+        parts = step["components"]  # ranks are timed whole
+        cells += [_time(sum(parts.get(name, 0.0) for name in names)) if parts else "" for names in _GROUPS.values()]
         cells.append(_rate(step["flops_per_second"], short=True))
         if wide:
             peak = step["peak_bytes"]
@@ -186,6 +187,23 @@ def _products(found: Mapping[str, Any]) -> list[Line]:
     return columns(rows, "ll" + "r" * len(layouts))
 
 
+def _collectives(found: Mapping[str, Any]) -> list[Line]:
+    """A row a size, a column a collective; times of the slowest rank."""
+    made = found["collectives"]
+    lines: list[Line] = []
+    for ranks, scope in dict.fromkeys((one["ranks"], one["scope"]) for one in made):
+        here = [one for one in made if (one["ranks"], one["scope"]) == (ranks, scope)]
+        names = list(dict.fromkeys(one["operation"] for one in here))
+        table = {(one["nbytes"], one["operation"]): one["seconds"] for one in here}
+        title = f"{ranks} ranks of a {scope}"
+        rows = [[Span(text, "label") for text in (title, *(name.replace("_", "-") for name in names))]]
+        for size in sorted({one["nbytes"] for one in here}):
+            times = [_time(table[size, name]) if (size, name) in table else "-" for name in names]
+            rows.append([Span(text) for text in (numbers.number(size, "byte"), *times)])
+        lines += [*([[]] if lines else []), *columns(rows, "r" * (1 + len(names)))]
+    return lines
+
+
 def _listed(label: str, texts: Sequence[str], room: int, style: str = "") -> list[Line]:
     lines: list[Line] = []
     for text in texts:
@@ -198,7 +216,8 @@ def _listed(label: str, texts: Sequence[str], room: int, style: str = "") -> lis
 
 def _shape(step: Mapping[str, Any]) -> str:
     parts = f"{step['hidden_size']:,} wide, {step['micro_batch']} × {step['sequence']:,}"
-    parallel = "" if step["ranks"] == 1 else f", {step['parallel']} × {step['ranks']}"
+    how = {"none": "alone", "ddp": "DDP", "fsdp2": "FSDP2"}[step["parallel"]]
+    parallel = "" if step["ranks"] == 1 else f", {step['layers']} layers, {step['ranks']} ranks {how}"
     return parts + parallel + (", compiled" if step["compiled"] else "")
 
 
