@@ -38,7 +38,7 @@ class Rule:
 
     precision: float = 0.02
     tolerance: float = 0.03
-    minimum: int = 8
+    minimum: int = 6  # the least whose range holds the median with 95 % confidence
     seconds: float = 2.0
     patience: float = 2.0
     agreement: float = 0.05
