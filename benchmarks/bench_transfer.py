@@ -16,12 +16,8 @@ import argparse
 import importlib
 import sys
 
-SECTIONS = (
-    "memory",
-    "torchrun",
-    "single",
-    "foundry",
-)  # each is a file beside this one, transfer_NAME.py, with a function `rows`
+SECTIONS = ("memory", "torchrun", "single", "foundry")
+"""Each is a file beside this one, transfer_NAME.py, with a function `rows`."""
 
 
 def main() -> int:

@@ -247,7 +247,7 @@ def instant_terms(parts: Pieces, stage: Stage, stack: Stack, layout: Layout) -> 
     tied = parts.tied * stage.embedding * stage.head
     ends = stage.embedding * parts.gathered_ends[0] + (1.0 - tied) * stage.head * parts.gathered_ends[1]
     buffer = stack.gather_buffers * parts.gathered / LAYERS_GATHERED
-    running = ends + parts.gathered + buffer
+    running = ends + parts.gathered  # the layer itself, and the flat buffer of the one fetched ahead
     scattered = full * stack.gather_buffers * parts.made
     # What is made is the gradient itself, unless there is one already or only a share of it is kept.
     apart = np.maximum(full, several)

@@ -89,7 +89,7 @@ def test_a_warm_up_is_over_when_two_windows_agree() -> None:
     assert found.warmup[:4] == (2.0, 1.6, 1.5, 1.3)
     assert set(found.samples) <= {1.0, 1.1}
     assert found.settled
-    assert len(found.samples) == 8  # as few as the rule allows
+    assert len(found.samples) == Rule.minimum  # as few as the rule allows
 
 
 def test_a_warm_up_that_never_ends_is_cut() -> None:
