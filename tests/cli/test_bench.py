@@ -164,7 +164,7 @@ def test_a_killed_bench_is_resumed(tmp_path) -> None:
 
 def test_an_interrupt_keeps_what_is_measured(tmp_path) -> None:
     file = tmp_path / "box.yaml"
-    more = SLOW.replace("time.sleep(0.3)", "time.sleep(0.3) if words[0].key.startswith('step') else None")
+    more = SLOW.replace("time.sleep(0.3)", "time.sleep(10) if words[0].key.startswith('step') else None")
     process = start("--quick", "--dtype", "fp32", "-o", str(file), "--format", "json", more=more)
     wait_for_lines(tmp_path / "box.samples.jsonl", 9, process)
     process.send_signal(signal.SIGINT)
