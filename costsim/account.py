@@ -213,6 +213,7 @@ def warnings(scenario: Scenario, case: Case, values: Values) -> list[tuple[str, 
     if case.training.goodput is None and "run.checkpoint_interval_seconds" in values:
         found += failure_warnings(values["run.overhead"], values["run.checkpoint_interval_seconds"])
     found += _rate_warnings(case)
+    found += _written_off(scenario, case)
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
     return [*found, *_stale_prices(scenario, used=True)]
@@ -247,6 +248,19 @@ def _stale_prices(scenario: Scenario, *, used: bool) -> Iterator[tuple[str, str]
         shared = path.startswith("serving") and price is prices.rent
         if price is not None and price.warning and counts == used and not shared:
             yield path, price.warning
+
+
+def _written_off(scenario: Scenario, case: Case) -> Iterator[tuple[str, str]]:
+    """That hardware is said to be older than the life over which it is charged."""
+    own = case.cost.own if case.cost is not None else None
+    age = scenario.fields.cost.own.age
+    if own is None or age is None or scenario.fields.cost.basis != "own" or middle(age) < middle(own.life):
+        return
+    older = f"{middle(age):g} years are beyond the {middle(own.life):g} of cost.own.life"
+    if own.method == "declining":
+        yield "cost.own.age", f"{older}: declining charges nothing more, so that accelerators, servers and network cost 0"
+    else:
+        yield "cost.own.age", f"{older}, but {own.method} charges the full price: it takes hardware as bought at the start"
 
 
 def _rate_warnings(case: Case) -> Iterator[tuple[str, str]]:
