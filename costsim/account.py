@@ -14,7 +14,7 @@ from costsim.economics.clocks import MANAGEMENT_VIEW, clocks_obstacle
 from costsim.economics.cost import not_included
 from costsim.economics.frontier import frontier
 from costsim.economics.serving import serving_obstacle, serving_warnings
-from costsim.evaluate import Values
+from costsim.evaluate import Values, last_duty
 from costsim.inputs import catalogue
 from costsim.inputs.case import Case
 from costsim.inputs.machine import measured_alone
@@ -114,8 +114,7 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
     if lacking:
         yield f"payback: add {', '.join(lacking)} for when the money comes back"
     elif case.market is not None and case.market.demand is not None:
-        due = case.market.funding.debt.due if case.market.funding.debt is not None else 0.0
-        months = cohort.horizon_months(values["run.wall_clock_days"], case.market.demand, due)
+        months = cohort.horizon_months(values["run.wall_clock_days"], case.market.demand, last_duty(case))
         if obstacle := cohort.payback_obstacle(months):
             yield obstacle
         if obstacle := clocks_obstacle(case.market.funding):
@@ -253,14 +252,20 @@ def _stale_prices(scenario: Scenario, *, used: bool) -> Iterator[tuple[str, str]
 def _written_off(scenario: Scenario, case: Case) -> Iterator[tuple[str, str]]:
     """That hardware is said to be older than the life over which it is charged."""
     own = case.cost.own if case.cost is not None else None
-    age = scenario.fields.cost.own.age
-    if own is None or age is None or scenario.fields.cost.basis != "own" or middle(age) < middle(own.life):
+    said = scenario.fields.cost.own.age is not None and scenario.fields.cost.basis == "own"
+    if own is None or not said or middle(own.age) < middle(own.life):
         return
-    older = f"{middle(age):g} years are beyond the {middle(own.life):g} of cost.own.life"
+    older = f"{middle(own.age):g} years are beyond the {middle(own.life):g} of cost.own.life"
     if own.method == "declining":
-        yield "cost.own.age", f"{older}: declining charges nothing more, so that accelerators, servers and network cost 0"
+        yield (
+            "cost.own.age",
+            f"{older}: declining charges nothing more: accelerators, servers and network cost 0",
+        )
     else:
-        yield "cost.own.age", f"{older}, but {own.method} charges the full price: it takes hardware as bought at the start"
+        yield (
+            "cost.own.age",
+            f"{older}, but {own.method} takes hardware as bought at the start: the full price is charged",
+        )
 
 
 def _rate_warnings(case: Case) -> Iterator[tuple[str, str]]:

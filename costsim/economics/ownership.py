@@ -39,6 +39,11 @@ class RentTerms:
     discount: Num = 0.0
     commitment_hours: Num = 0.0
 
+    @property
+    def term_months(self) -> Num:
+        """Months over which a commitment is billed; 0 without one."""
+        return self.commitment_hours * (12 / HOURS_PER_YEAR)
+
 
 @dataclass(frozen=True)
 class OwnTerms:

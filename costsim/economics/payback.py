@@ -94,7 +94,8 @@ def totals(flow: CashFlow) -> dict[str, Num]:
     label="programme",
     unit="USD",
     better="lower",
-    formula="{cost.programme_usd}, evenly over {run.wall_clock_days}",
+    formula="{cost.programme_usd}, evenly over {run.wall_clock_days}; what a commitment bills after the run, evenly "
+    "over the rest of its term",
     source="design convention",
 )
 @declare(
