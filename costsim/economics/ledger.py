@@ -89,7 +89,7 @@ class ServiceUse:
     label="serving",
     unit="accelerator-hours",
     formula="hours in which replicas are busy with {payback.tokens}",
-    source="cost of the tokens at the start's price of an hour, over that price, times {serving.occupancy}",
+    source="cost of the tokens at the start's price of an hour, over that price, times serving.occupancy",
 )
 @declare(
     "cost.hours.serving_idle_accelerator_hours",

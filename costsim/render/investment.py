@@ -8,7 +8,7 @@ from typing import Any
 from costsim.render import numbers
 from costsim.render.figures import Figures, label_of, short, unit_of
 from costsim.render.sections import brackets, ordinal
-from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, width
+from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, table, width
 
 _DRIVERS_SHOWN = 5
 _BAR = 20
@@ -51,7 +51,7 @@ def _needed(f: Figures, room: int) -> list[Line]:
         return []
     back = bool(f.get("payback.repaid"))
     title = "repaid as long as, each alone:" if back else "to be repaid, one of:"
-    rows = [[Span(title), Span("planned"), Span("at the edge" if back else "needed"), Span("")]]
+    rows = [[Span(""), Span("planned"), Span("at the edge" if back else "needed"), Span("")]]
     for name in tree:
         path = f"payback.needed.{name}"
         label = label_of(f"{path}.planned").lower().removesuffix(": planned")
@@ -59,8 +59,11 @@ def _needed(f: Figures, room: int) -> list[Line]:
         factor = f"× {numbers.number(needed / planned)}" if planned and needed is not None else ""
         edge = "no value does" if needed is None else f.number(f"{path}.needed")
         rows.append([Span(f"  {label}"), Span(f.number(f"{path}.planned")), Span(edge), Span(factor, "dim")])
-    lines = columns(rows, "lrrl")
-    return [part for line in lines for part in fold([line], room)]
+    heads = [Span(title), *rows[0][1:]]
+    one = columns([heads, *rows[1:]], "lrrl")
+    if all(sum(width(span.text) for span in line) <= room for line in one):
+        return one
+    return prose(title, room) + table(rows, "lrrl", room)
 
 
 def clocks(f: Figures, room: int) -> list[Line]:
@@ -137,7 +140,7 @@ def _drivers_of(output: Mapping[str, Any], room: int, verbose: bool) -> list[Lin
     cells = columns(rows, "lrrrr")
     longest = max(sum(width(span.text) for span in line) for line in cells)
     if longest > room:
-        return [part for line in cells for part in fold([line], room)]
+        return table(rows, "lrrrr", room)
     size = min(room - longest - 2, _BAR)
     if size < _BAR // 2:
         return cells

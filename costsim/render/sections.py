@@ -7,7 +7,7 @@ from typing import Any
 
 from costsim.render import numbers
 from costsim.render.figures import Figures, label_of, short, unit_of, words
-from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, width
+from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, table, width
 from costsim.tree import flatten, is_number
 
 _LONGEST_BAR = 40
@@ -127,8 +127,12 @@ def _cash_out(f: Figures, room: int) -> list[Line]:
     rows: Sequence[Mapping[str, Any]] = f.get("cost.monthly") or []
     if len(rows) < 2:
         return []
-    most, last = max(float(row["total_usd"]) for row in rows), f.number("run.wall_clock_days")
-    return prose(f"cash out: {short(most, 'USD')} a month over {last}", room)
+    out, days = [short(float(row["total_usd"]), "USD") for row in rows], f.number("run.wall_clock_days")
+    committed = bool(f.value("cost.items.unused_commitment_usd"))
+    lasts = (
+        f"for {days}, then {out[-1]} until the commitment ends in month {len(rows)}" if committed else f"over {days}"
+    )
+    return prose(f"cash out: {out[0]} a month {lasts}", room)
 
 
 def _hours(f: Figures) -> list[Span]:
@@ -197,11 +201,11 @@ def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
 
 
 _OF_PARETO = (
-    ("tokens_per_second_per_user", "speed for a user"),
-    ("usd_per_million_output_tokens", "cost of output"),
-    ("output_tokens_per_second_per_accelerator", "output an accelerator"),
+    ("tokens_per_second_per_user", "for a user"),
+    ("usd_per_million_output_tokens", "output"),
+    ("output_tokens_per_second_per_accelerator", "an accelerator"),
     ("batch", "batch"),
-    ("accelerators_per_replica", "a replica"),
+    ("accelerators_per_replica", "replica"),
 )
 """What is shown of each way to serve, and under which head."""
 
@@ -215,8 +219,8 @@ def _pareto(f: Figures, room: int) -> list[Line]:
         [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
         for point in points
     ]
-    cells = columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))
-    return [[], *(part for line in cells for part in fold([line], room))]
+    heads = [Span(head, "label") for _, head in _OF_PARETO]
+    return [[], *table([heads, *rows], "r" * len(_OF_PARETO), room)]
 
 
 def _assumed_default(row: Mapping[str, Any]) -> bool:

@@ -94,3 +94,16 @@ def test_a_point_of_demand_or_price_is_a_scenario_and_no_forecast() -> None:
         assert found["payback"]["is_scenario"] is expected, settings
         assert any("a scenario, no forecast" in note for note in found["notes"]) is expected
         assert ("a scenario, no forecast" in table.render(found, Screen(80), quiet=True)) is expected
+
+
+def test_what_it_would_need_keeps_its_rows_at_80_columns(made: dict[str, Any]) -> None:
+    """A row is a line; where even that is too wide its figures stand under its name, and no line is blank or lone."""
+    lines = ["".join(span.text for span in line) for line in payback(Figures(made), 70)]
+    start = next(i for i, line in enumerate(lines) if "repaid as long as" in line)
+    rows = lines[start + 2 :]
+    assert len(rows) == len(made["payback"]["needed"])
+    assert all(" × " in row and len(row) <= 70 for row in rows)
+    narrow = ["".join(span.text for span in line) for line in payback(Figures(made), 30)]
+    under = narrow[narrow.index("  programme cost") + 1]
+    assert under.startswith("    $")
+    assert all(line.strip() for line in narrow)
