@@ -22,6 +22,7 @@ from costsim.inputs.scenario import Scenario
 from costsim.inputs.served import serving_rate
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.layouts import Advice
+from costsim.magnitudes import beyond_belief
 from costsim.origins import law_arguments
 from costsim.scaling.laws import counted_parameters
 from costsim.scaling.loss import loss_notes, loss_text
@@ -213,6 +214,7 @@ def warnings(scenario: Scenario, case: Case, values: Values) -> list[tuple[str, 
         found += failure_warnings(values["run.overhead"], values["run.checkpoint_interval_seconds"])
     found += _rate_warnings(case)
     found += _written_off(scenario, case)
+    found += beyond_belief(scenario, case)
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
     return [*found, *_stale_prices(scenario, used=True)]

@@ -129,10 +129,10 @@ def _cash_out(f: Figures, room: int) -> list[Line]:
         return []
     out, days = [short(float(row["total_usd"]), "USD") for row in rows], f.number("run.wall_clock_days")
     committed = bool(f.value("cost.items.unused_commitment_usd"))
-    lasts = (
-        f"for {days}, then {out[-1]} until the commitment ends in month {len(rows)}" if committed else f"over {days}"
-    )
-    return prose(f"cash out: {out[0]} a month {lasts}", room)
+    if not committed:
+        return prose(f"cash out: {out[0]} a month over {days}", room)
+    last = f"then {out[-1]} a month until the commitment ends with month {len(rows)}"
+    return prose(f"cash out: {out[0]} a month for {days}, {last}", room)
 
 
 def _hours(f: Figures) -> list[Span]:
