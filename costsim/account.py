@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from costsim.economics import cohort
+from costsim.economics.bases import RunUse
 from costsim.economics.clocks import MANAGEMENT_VIEW, clocks_obstacle
 from costsim.economics.cost import not_included
 from costsim.economics.frontier import frontier
+from costsim.economics.ledger import accelerators_beside
 from costsim.economics.serving import serving_obstacle, serving_warnings
 from costsim.evaluate import Values, last_duty
 from costsim.inputs import catalogue
@@ -67,7 +69,7 @@ def is_scenario(scenario: Scenario) -> bool:
 
 def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None) -> list[str]:
     """What a reader should know, in sentences, the most important first."""
-    found = [*_fit_notes(values, advice), *_missing(scenario, case, values)]
+    found = [*_fit_notes(values, advice), *_missing(scenario, case, values), *_research_notes(case, values)]
     found += loss_notes(
         case.law,
         parameters=counted(case),
@@ -138,6 +140,30 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no purchase price of {label} is known; add cost.own.usd_per_accelerator"
         if case.cost.rent is None:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
+
+
+def _research_notes(case: Case, values: Values) -> Iterator[str]:
+    """That research takes more accelerators than an owned or committed cluster has, or comes after its run."""
+    cost, multiplier = case.cost, middle(case.cost.research_multiplier) if case.cost is not None else 1.0
+    if cost is None or multiplier <= 1.0:
+        return
+    committed = cost.basis == "rent" and cost.rent is not None and middle(cost.rent.commitment_hours) > 0
+    if cost.basis == "rent" and not committed:
+        return  # what is rented by the hour is as many as are wanted
+    cluster = float(case.training.accelerators)
+    use = RunUse(cluster, values["run.accelerator_hours"], 0.0)
+    beside = float(np.asarray(accelerators_beside(use, cost)))
+    if committed and values["cost.items.unused_commitment_usd"] > 0:
+        yield (
+            "cost: the final run fills the cluster, so that research on the rest of the commitment comes after it;"
+            " research that has to come first needs other accelerators, and that rest stays unused"
+        )
+    if beside >= 0.5:
+        charged = "at the committed rate" if committed else "as hours of the same kind"
+        yield (
+            f"cost: final run and research together need {cluster + beside:,.0f} accelerators in the months of the run,"
+            f" and the cluster has {cluster:,.0f}: the other {beside:,.0f} are charged {charged}"
+        )
 
 
 def _calibration_notes(scenario: Scenario) -> Iterator[str]:

@@ -67,6 +67,18 @@ def training_hours(use: RunUse, terms: CostTerms) -> dict[str, Num]:
     }
 
 
+def accelerators_beside(use: RunUse, terms: CostTerms) -> Num:
+    """Accelerators that research takes beside the cluster in the months of the final run, which fills all of it.
+
+    Research on the hours of a commitment that the run leaves comes after the run, and takes none.
+    """
+    research = (terms.research_multiplier - 1.0) * use.accelerator_hours
+    later: Num = 0.0
+    if terms.basis == "rent" and terms.rent is not None:
+        later = np.maximum(0.0, committed_hours(use.accelerators, terms.rent) - use.accelerator_hours)
+    return np.maximum(0.0, research - later) / use.accelerator_hours * use.accelerators
+
+
 @dataclass(frozen=True)
 class ServiceUse:
     """What the service uses of its own fleet.

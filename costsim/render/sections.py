@@ -116,6 +116,12 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         text = f"{words(key)} {f.text(f'cost.bases.{key}')}"
         pieces.append(Span(f"{text}, chosen" if key == chosen else text, "strong" if key == chosen else ""))
     lines += hang("by basis:", fold(pieces, room - 10), 10, "")
+    if (f.value("cost.items.unused_commitment_usd") or 0.0) > (
+        f.value("cost.programme_items.unused_commitment_usd") or 0.0
+    ):
+        lines += prose(
+            "the final run holds the rest of the commitment; in the programme, research fills it first", room
+        )
     lines += _heading("programme", f.text("cost.programme_usd"), room)
     lines += _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
     lines += _cash_out(f, room)
@@ -151,7 +157,7 @@ def _break_even(f: Figures) -> list[Span]:
     pieces = []
     own, term = (f.value(f"cost.break_even_utilisation.{key}") for key in ("own_over_rent", "term_over_on_demand"))
     if own is not None:
-        pieces.append(f"owning is {_cheaper(own)} than renting{_above(own)}")
+        pieces.append(f"by the hour, owning is {_cheaper(own)} than renting{_above(own)}")
     if term is not None:
         pieces.append(f"a commitment is {_cheaper(term)} than hours on demand{_above(term)}")
     return [Span(text) for text in pieces]

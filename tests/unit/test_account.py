@@ -292,3 +292,23 @@ def test_a_discount_of_everything_is_refused_with_what_is_allowed() -> None:
         load_scenario(changed(SMALL, {"cost.rent.discount": "100%"}))
     assert "0% and 99%" in str(refused.value)
     assert load_scenario(changed(SMALL, {"cost.rent.discount": "99%"}))
+
+
+def test_research_that_the_cluster_has_no_accelerators_for_is_noted() -> None:
+    """A cluster of one's own is filled by the final run; research in the same months takes others."""
+    alone = {"cost.basis": "own", "cost.research_multiplier": 1}
+    told = notes({**alone, "cost.research_multiplier": 3, "cost.own.usd_per_accelerator": 10_000})
+    [beside] = [note for note in told if "in the months of the run" in note]
+    assert "together need 24 accelerators" in beside
+    assert "has 8: the other 16" in beside
+    for quiet in ({**alone, "cost.own.usd_per_accelerator": 10_000}, {"cost.research_multiplier": 3}):
+        assert not any("in the months of the run" in note for note in notes(quiet))
+
+
+def test_research_on_a_commitment_is_said_to_come_after_the_run() -> None:
+    made_ = made("rent-or-own-1024-h100")
+    hours = {name: made_["cost"]["hours"][f"{name}_accelerator_hours"] for name in ("final_run", "research")}
+    later = made_["cost"]["committed_accelerator_hours"] - hours["final_run"]
+    beside = (hours["research"] - later) / hours["final_run"] * 1024
+    assert any("comes after it; research that has to come first" in note for note in made_["notes"])
+    assert any(f"has 1,024: the other {beside:,.0f} are" in note for note in made_["notes"])
