@@ -62,7 +62,7 @@ def render(comparison: Comparison, screen: Screen, *, verbose: bool = False) -> 
     hidden = len([item for item in comparison["differences"] if item["kind"] == "output"]) - len(results)
     lines += [[Span(f"  {hidden} more that differ: -v", "dim")]] if hidden > 0 and not verbose else []
     notes = [clean(note) for note in comparison.get("notes") or []]
-    lines += [[]] + [line for note in notes for line in hang("Notes", prose(note, room - 10), 10)] if notes else []
+    lines += [[], *hang("Notes", [line for note in notes for line in prose(note, room - 10)], 10)] if notes else []
     return page([*lines, [], [Span("costsim compare", "dim")]], screen)
 
 

@@ -116,12 +116,10 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         text = f"{words(key)} {f.text(f'cost.bases.{key}')}"
         pieces.append(Span(f"{text}, chosen" if key == chosen else text, "strong" if key == chosen else ""))
     lines += hang("by basis:", fold(pieces, room - 10), 10, "")
-    if (f.value("cost.items.unused_commitment_usd") or 0.0) > (
-        f.value("cost.programme_items.unused_commitment_usd") or 0.0
-    ):
-        lines += prose(
-            "the final run holds the rest of the commitment; in the programme, research fills it first", room
-        )
+    left = [f.value(f"cost.{group}.unused_commitment_usd") or 0.0 for group in ("items", "programme_items")]
+    if left[0] > left[1]:
+        text = "the final run holds the rest of the commitment; in the programme, research fills it first"
+        lines += prose(text, room)
     lines += _heading("programme", f.text("cost.programme_usd"), room)
     lines += _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
     lines += _cash_out(f, room)
