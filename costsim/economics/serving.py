@@ -261,7 +261,7 @@ def serving_warnings(section: dict[str, Num], terms: ServingTerms) -> list[tuple
     return [
         (
             "serving.speed",
-            f"{promised:.3g} tokens/s per user cannot be kept: alone on a replica a request gets {fastest:.3g}; "
+            f"{promised:,.4g} tokens/s per user cannot be kept: alone on a replica a request gets {fastest:.3g}; "
             "more accelerators per replica or a narrower precision would help, and the cost of a token is that of a "
             "batch of 1",
         )

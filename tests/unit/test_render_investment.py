@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from costsim.plan import plan
-from costsim.render import flat, table
+from costsim.render import flat, numbers, table
 from costsim.render.figures import Figures
 from costsim.render.investment import clocks, driver_rows, drivers, payback
 from costsim.render.text import Screen, width
@@ -107,3 +107,24 @@ def test_what_it_would_need_keeps_its_rows_at_80_columns(made: dict[str, Any]) -
     under = narrow[narrow.index("  programme cost") + 1]
     assert under.startswith("    $")
     assert all(line.strip() for line in narrow)
+
+
+def test_drivers_have_no_empty_columns_and_no_share_above_all() -> None:
+    output = {
+        "output": "payback.repaid",
+        "tornado": [],
+        "sobol": [{"path": "demand.peak", "first_order": 1.013, "total_order": 0.998}],
+    }
+    lines = drivers(Figures({"sensitivity": {"outputs": [output], "inputs": []}}), 70, verbose=False)
+    assert "at p5" not in text(lines)
+    assert "demand.peak 100 % " in text(lines)
+
+
+def test_a_life_keeps_its_half_month() -> None:
+    found = plan("rent-or-own-1024-h100", draws=0, overrides=["demand.life=15.5 months"]).to_dict()
+    assert "15.5 months" in text(payback(Figures(found), 70))
+
+
+def test_one_is_no_plural() -> None:
+    assert numbers.number(1.0, "sequences") == "1 sequence"
+    assert numbers.number(2.0, "sequences") == "2 sequences"
