@@ -122,7 +122,7 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         lines += prose(text, room)
     lines += _heading("programme", f.text("cost.programme_usd"), room)
     lines += _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
-    lines += _cash_out(f, room)
+    lines += _cash_out(f, room) + (_ledger(f, room) if verbose else [])
     return lines + hang("hours:", fold(_hours(f), room - 7), 7, "") + fold(_break_even(f), room)
 
 
@@ -137,6 +137,17 @@ def _cash_out(f: Figures, room: int) -> list[Line]:
         return prose(f"cash out: {out[0]} a month over {days}", room)
     last = f"then {out[-1]} a month until the commitment ends with month {len(rows)}"
     return prose(f"cash out: {out[0]} a month for {days}, {last}", room)
+
+
+def _ledger(f: Figures, room: int) -> list[Line]:
+    """The cash that goes out, month by month; its lines are in JSON, CSV and Markdown."""
+    found: Sequence[Mapping[str, Any]] = f.get("cost.monthly") or []
+    heads = [Span(text, "label") for text in ("  month", "cash out", "so far")]
+    rows = [
+        [Span(f"  {row['month']:.0f}"), *(Span(short(row[key], "USD")) for key in ("total_usd", "cumulative_usd"))]
+        for row in found
+    ]
+    return table([heads, *rows], "rrr", room) if len(found) > 1 else []
 
 
 def _hours(f: Figures) -> list[Span]:

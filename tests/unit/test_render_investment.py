@@ -128,3 +128,14 @@ def test_a_life_keeps_its_half_month() -> None:
 def test_one_is_no_plural() -> None:
     assert numbers.number(1.0, "sequences") == "1 sequence"
     assert numbers.number(2.0, "sequences") == "2 sequences"
+
+
+def test_the_ledger_is_told_month_by_month_when_asked() -> None:
+    found = plan("rent-or-own-1024-h100", draws=0).to_dict()
+    page = table.render(found, Screen(80), verbose=True)
+    rows = [line.split() for line in page.splitlines()]
+    assert ["month", "cash", "out", "so", "far"] in rows
+    last = found["cost"]["monthly"][-1]
+    shown = [numbers.number(last[key], "USD") for key in ("total_usd", "cumulative_usd")]
+    assert ["12", *shown] in rows
+    assert "so far" not in table.render(found, Screen(80))
