@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from costsim.economics import cohort
+from costsim.economics.bases import RunUse
 from costsim.economics.clocks import MANAGEMENT_VIEW, clocks_obstacle
 from costsim.economics.cost import not_included
 from costsim.economics.frontier import frontier
+from costsim.economics.ledger import accelerators_beside
 from costsim.economics.serving import serving_obstacle, serving_warnings
-from costsim.evaluate import Values
+from costsim.evaluate import Values, last_duty
 from costsim.inputs import catalogue
 from costsim.inputs.case import Case
 from costsim.inputs.machine import measured_alone
@@ -22,6 +24,7 @@ from costsim.inputs.scenario import Scenario
 from costsim.inputs.served import serving_rate
 from costsim.inputs.yaml_source import read, split_sourced
 from costsim.layouts import Advice
+from costsim.magnitudes import beyond_belief
 from costsim.origins import law_arguments
 from costsim.scaling.laws import counted_parameters
 from costsim.scaling.loss import loss_notes, loss_text
@@ -66,7 +69,7 @@ def is_scenario(scenario: Scenario) -> bool:
 
 def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None) -> list[str]:
     """What a reader should know, in sentences, the most important first."""
-    found = [*_fit_notes(values, advice), *_missing(scenario, case, values)]
+    found = [*_fit_notes(values, advice), *_missing(scenario, case, values), *_research_notes(case, values)]
     found += loss_notes(
         case.law,
         parameters=counted(case),
@@ -114,8 +117,7 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
     if lacking:
         yield f"payback: add {', '.join(lacking)} for when the money comes back"
     elif case.market is not None and case.market.demand is not None:
-        due = case.market.funding.debt.due if case.market.funding.debt is not None else 0.0
-        months = cohort.horizon_months(values["run.wall_clock_days"], case.market.demand, due)
+        months = cohort.horizon_months(values["run.wall_clock_days"], case.market.demand, last_duty(case))
         if obstacle := cohort.payback_obstacle(months):
             yield obstacle
         if obstacle := clocks_obstacle(case.market.funding):
@@ -138,6 +140,30 @@ def _missing(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:
             yield f"cost: no purchase price of {label} is known; add cost.own.usd_per_accelerator"
         if case.cost.rent is None:
             yield f"cost: no rental price of {label} is known; add cost.rent.usd_per_accelerator_hour"
+
+
+def _research_notes(case: Case, values: Values) -> Iterator[str]:
+    """That research takes more accelerators than an owned or committed cluster has, or comes after its run."""
+    cost, multiplier = case.cost, middle(case.cost.research_multiplier) if case.cost is not None else 1.0
+    if cost is None or multiplier <= 1.0:
+        return
+    committed = cost.basis == "rent" and cost.rent is not None and middle(cost.rent.commitment_hours) > 0
+    if cost.basis == "rent" and not committed:
+        return  # what is rented by the hour is as many as are wanted
+    cluster = float(case.training.accelerators)
+    use = RunUse(cluster, values["run.accelerator_hours"], 0.0)
+    beside = float(np.asarray(accelerators_beside(use, cost)))
+    if committed and values["cost.items.unused_commitment_usd"] > 0:
+        yield (
+            "cost: the final run fills the cluster, so that research on the rest of the commitment comes after it;"
+            " research that has to come first needs other accelerators, and that rest stays unused"
+        )
+    if beside >= 0.5:
+        charged = "at the committed rate" if committed else "as hours of the same kind"
+        yield (
+            f"cost: final run and research together need {cluster + beside:,.0f} accelerators in the months of the run,"
+            f" and the cluster has {cluster:,.0f}: the other {beside:,.0f} are charged {charged}"
+        )
 
 
 def _calibration_notes(scenario: Scenario) -> Iterator[str]:
@@ -213,6 +239,8 @@ def warnings(scenario: Scenario, case: Case, values: Values) -> list[tuple[str, 
     if case.training.goodput is None and "run.checkpoint_interval_seconds" in values:
         found += failure_warnings(values["run.overhead"], values["run.checkpoint_interval_seconds"])
     found += _rate_warnings(case)
+    found += _written_off(scenario, case)
+    found += beyond_belief(scenario, case)
     if case.replica is not None and "serving.batch" in values:
         found += serving_warnings(values, case.replica.terms)
     return [*found, *_stale_prices(scenario, used=True)]
@@ -247,6 +275,25 @@ def _stale_prices(scenario: Scenario, *, used: bool) -> Iterator[tuple[str, str]
         shared = path.startswith("serving") and price is prices.rent
         if price is not None and price.warning and counts == used and not shared:
             yield path, price.warning
+
+
+def _written_off(scenario: Scenario, case: Case) -> Iterator[tuple[str, str]]:
+    """That hardware is said to be older than the life over which it is charged."""
+    own = case.cost.own if case.cost is not None else None
+    said = scenario.fields.cost.own.age is not None and scenario.fields.cost.basis == "own"
+    if own is None or not said or middle(own.age) < middle(own.life):
+        return
+    older = f"{middle(own.age):g} years are beyond the {middle(own.life):g} of cost.own.life"
+    if own.method == "declining":
+        yield (
+            "cost.own.age",
+            f"{older}: declining charges nothing more: accelerators, servers and network cost 0",
+        )
+    else:
+        yield (
+            "cost.own.age",
+            f"{older}, but {own.method} takes hardware as bought at the start: the full price is charged",
+        )
 
 
 def _rate_warnings(case: Case) -> Iterator[tuple[str, str]]:

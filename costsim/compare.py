@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from costsim.errors import InputError, Problem
+from costsim.explain import declared
 from costsim.tree import flatten, is_number
 
 SCHEMA = "costsim.compare/1"
@@ -47,8 +48,46 @@ def compare(plans: Sequence[Mapping[str, Any] | HasDict]) -> dict[str, Any]:
         "scenarios": trees,
         "differences": [*_differences("input", inputs), *_differences("output", outputs)],
         "attribution": [],
-        "notes": [_NOT_ATTRIBUTED],
+        "notes": [*_rankings(trees), _NOT_ATTRIBUTED],
     }
+
+
+def _rankings(trees: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why a plan whose final run is the cheaper has the dearer programme, or the other way round."""
+    costs = [tree.get("cost") for tree in trees]
+    for index, cost in enumerate(costs[1:], start=1):
+        first = costs[0]
+        if first is None or cost is None:
+            continue
+        run, programme = (float(cost[key]) - float(first[key]) for key in ("total_usd", "programme_usd"))
+        if run * programme >= 0:
+            continue
+        low, high = (trees[0], trees[index]) if programme < 0 else (trees[index], trees[0])
+        # ``low`` has the cheaper final run and the dearer programme.
+        yield (f"cost: the final run of '{_named(low)}' is the cheaper, its programme the dearer: {_why(low, high)}")
+
+
+def _why(low: Mapping[str, Any], high: Mapping[str, Any]) -> str:
+    """What the final run of one plan holds that its programme does not; else the line that turns the order."""
+    filled = [_part(tree, "items") - _part(tree, "programme_items") for tree in (low, high)]
+    if filled[1] > filled[0]:
+        return (
+            f"of the other's final run, {filled[1] / 1e6:.3g}M USD are the rest of a commitment, which research fills"
+            " in the programme"
+        )
+    lines, others = (tree["cost"]["programme_items"] for tree in (low, high))
+    more = {name: float(usd) - float(others.get(name, 0.0)) for name, usd in lines.items()}
+    most = max(more, key=lambda name: more[name])
+    found = declared(f"cost.programme_items.{most}")
+    return f"its {found.label if found is not None else most} costs {more[most] / 1e6:.3g}M USD more"
+
+
+def _part(tree: Mapping[str, Any], group: str) -> float:
+    return float((tree["cost"].get(group) or {}).get("unused_commitment_usd", 0.0))
+
+
+def _named(tree: Mapping[str, Any]) -> str:
+    return str((tree.get("scenario") or {}).get("name") or "unnamed")
 
 
 def _inputs(plan: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

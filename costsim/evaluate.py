@@ -165,6 +165,7 @@ class Sale:
         costs: of serving.
         market: demand, price and funding.
         months: that the cash flow needs.
+        bill: what a commitment bills after the run.
     """
 
     programme_usd: Num
@@ -172,6 +173,7 @@ class Sale:
     costs: cohort.UnitCosts
     market: MarketTerms
     months: int
+    bill: cohort.Bill
 
     def flow(self, demand: cohort.DemandTerms, price: cohort.PriceTerms, months: int) -> cohort.CashFlow:
         """The cash flow with this demand and price."""
@@ -185,6 +187,7 @@ class Sale:
             self.costs,
             self.market.fixed_usd_per_month,
             months,
+            self.bill,
         )
 
 
@@ -196,8 +199,7 @@ def sale_of(case: Case, values: Values) -> Sale | None:
     if "serving.usd_per_million_output_tokens" not in values or "cost.programme_usd" not in values:
         return None
     days = values["run.wall_clock_days"]
-    due = market.funding.debt.due if market.funding.debt is not None else 0.0
-    months = cohort.horizon_months(days, market.demand, due)
+    months = cohort.horizon_months(days, market.demand, last_duty(case))
     if cohort.payback_obstacle(months):
         return None
     costs = cohort.UnitCosts(
@@ -206,7 +208,20 @@ def sale_of(case: Case, values: Values) -> Sale | None:
         values["serving.usd_per_million_output_tokens"],
         market.cost_decline,
     )
-    return Sale(values["cost.programme_usd"], days, costs, market, months)
+    bill = cohort.Bill(values.get("cost.items.unused_commitment_usd", 0.0), term_months(case))
+    return Sale(values["cost.programme_usd"], days, costs, market, months, bill)
+
+
+def term_months(case: Case) -> Num:
+    """Months over which a commitment is billed; 0 without one, or where renting is not the basis."""
+    cost = case.cost
+    return cost.rent.term_months if cost is not None and cost.rent is not None and cost.basis == "rent" else 0.0
+
+
+def last_duty(case: Case) -> Num:
+    """When the last of debt and commitment ends, months after the start; 0 without either."""
+    debt = case.market.funding.debt if case.market is not None else None
+    return np.maximum(debt.due if debt is not None else 0.0, term_months(case))[()]
 
 
 def sold(sale: Sale) -> tuple[Values, cohort.CashFlow | None]:
@@ -245,7 +260,9 @@ def _sold(sale: Sale) -> tuple[Values, cohort.CashFlow]:
 def _solved(sale: Sale, demand: cohort.DemandTerms, price: cohort.PriceTerms) -> Values:
     """Drivers of a point plan that take the cash flow anew."""
     life = float(np.asarray(demand.life))
-    longest = cohort.horizon_months(sale.wall_clock_days, replace(demand, life=LONGEST_LIFE_MONTHS))
+    longest = cohort.horizon_months(
+        sale.wall_clock_days, replace(demand, life=LONGEST_LIFE_MONTHS), sale.bill.term_months
+    )
     decline = float(np.asarray(price.market_decline)) if price.market_at_launch is not None else None
     return solved_section(
         life,

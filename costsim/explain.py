@@ -30,10 +30,11 @@ def explanations(values: Mapping[str, object], provenance: Sequence[Mapping[str,
 
 
 def declared(path: str) -> Quantity | None:
-    """The declared quantity at a path; declared paths may hold ``*`` for any one name."""
+    """The declared quantity at a path; declared paths may hold ``*`` for any one name; the fewest hold first."""
     if path in REGISTRY:
         return REGISTRY[path]
-    return next((found for pattern, found in REGISTRY.items() if "*" in pattern and matches(pattern, path)), None)
+    found = [pattern for pattern in REGISTRY if "*" in pattern and matches(pattern, path)]
+    return REGISTRY[min(found, key=lambda pattern: pattern.count("*"))] if found else None
 
 
 def _explanation(

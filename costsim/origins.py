@@ -25,6 +25,8 @@ _LAW_ARGUMENTS = {
     "law.scale": "computed: 1 until the level is anchored or drawn",
 }
 
+_AGE_NOTE = "for Epoch's amortisation; cost.own.method takes hardware as bought at the start unless its age is given"
+
 
 def law_arguments(case: Case) -> dict[str, float]:
     """Parameters and tokens as the functions of the loss take them."""
@@ -201,7 +203,8 @@ def _price_rows(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
         own, chip = case.cost.own, scenario.accelerator
         for key in ("server_factor", "network_share", "age"):
             if getattr(scenario.fields.cost.own, key) is None:
-                yield _row(f"cost.own.{key}", getattr(own, key), f"hardware: {chip.name}", "derived")
+                row = _row(f"cost.own.{key}", getattr(own, key), f"hardware: {chip.name}", "derived")
+                yield row | ({"note": _AGE_NOTE} if key == "age" else {})
     if scenario.serving_accelerator is not None and case.replica is not None:
         yield _row(
             "serving.accelerators_per_replica",

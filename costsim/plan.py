@@ -17,7 +17,7 @@ from costsim.economics.ledger import monthly_cash
 from costsim.economics.payback import monthly_rows
 from costsim.economics.serving import BOUNDS
 from costsim.errors import InputError
-from costsim.evaluate import Evaluation, evaluate
+from costsim.evaluate import Evaluation, evaluate, term_months
 from costsim.inputs.build import Drawn, build
 from costsim.inputs.case import Case
 from costsim.inputs.scenario import Scenario, load_scenario
@@ -178,7 +178,8 @@ def _json(made: Plan) -> dict[str, Any]:
     flat["memory.fits"] = made.fits
     flat |= account.texts(scenario, made.case)
     if made.case.cost is not None:
-        flat["cost.monthly"] = monthly_cash(made.point.values, float(made.case.cost.research_multiplier))
+        multiplier, term = float(made.case.cost.research_multiplier), float(term_months(made.case))
+        flat["cost.monthly"] = monthly_cash(made.point.values, multiplier, term)
     if "serving.batch" in flat:
         flat["serving.pareto"] = account.pareto(scenario, made.case)
     if made.point.flow is not None:

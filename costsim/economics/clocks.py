@@ -129,7 +129,7 @@ def circuit(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Circuit
     ends = np.arange(1, flow.cost.shape[-1] + 1, dtype=np.float64)
     if debt is None:
         level = by_month(cash) + np.cumsum(flow.net, axis=-1)
-        runway = _first_below_zero(level, cash, flow.run_months, flow.cost)
+        runway = _first_below_zero(level, cash, flow.spent_months, flow.cost)
         return Circuit(runway, 0.0, 0.0, 0.0)
     share, due = by_month(debt.share), by_month(debt.due)
     drawn = np.where(ends - 1 < due, flow.cost * share, 0.0)
@@ -141,8 +141,8 @@ def circuit(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> Circuit
     falls_due = (ends >= due) & (ends - 1 < due)
     unpaid = (falls_due & (repaid < 0)).any(axis=-1)
     spent = flow.cost - drawn
-    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash, flow.run_months, spent)
-    spent_after = _first_below_zero(repaid, cash, flow.run_months, np.where(ends < due, spent, 0.0))
+    spent_before = _first_below_zero(np.where(ends - 1 < due, level, np.inf), cash, flow.spent_months, spent)
+    spent_after = _first_below_zero(repaid, cash, flow.spent_months, np.where(ends < due, spent, 0.0))
     after = np.where(unpaid, due[..., 0], spent_after)
     return Circuit(
         np.minimum(spent_before, after)[()],
@@ -157,19 +157,19 @@ def runway_months(flow: CashFlow, cash: Num, debt: DebtTerms | None = None) -> N
     return circuit(flow, cash, debt).runway
 
 
-def _first_below_zero(level: Flows, start: Num, run_months: Num, spent: Flows) -> Num:
+def _first_below_zero(level: Flows, start: Num, spent_months: Num, spent: Flows) -> Num:
     """Month in which a balance falls below zero, in proportion within the month; +inf if it does not.
 
-    In the month in which the run ends, its spending is over by then and the rest of the month comes after it.
+    In the month in which spending on the programme ends, it is over by then and the rest of the month comes after it.
 
     Args:
         level: at the ends of months.
         start: the level at the start.
-        run_months: of the run.
-        spent: on the run, of the level, by month.
+        spent_months: over which the programme is spent.
+        spent: on the programme, of the level, by month.
     """
     below = level < 0
-    part = np.clip(by_month(run_months) - np.arange(level.shape[-1]), 0.0, 1.0)
+    part = np.clip(by_month(spent_months) - np.arange(level.shape[-1]), 0.0, 1.0)
     opening = np.concatenate([by_month(start) + np.zeros_like(level[..., :1]), level[..., :-1]], axis=-1)
     ends_within = (part > 0) & (part < 1)
     at_end_of_run = np.where(ends_within, opening - spent, level)

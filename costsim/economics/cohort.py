@@ -145,6 +145,19 @@ class UnitCosts:
 
 
 @dataclass(frozen=True)
+class Bill:
+    """What a commitment bills after the run, month by month to the end of its term.
+
+    Attributes:
+        usd: the part of the programme that is paid so, in equal parts.
+        term_months: from the scenario's start.
+    """
+
+    usd: Num = 0.0
+    term_months: Num = 0.0
+
+
+@dataclass(frozen=True)
 class CashFlow:
     """Money by month, each ``(months,)`` or ``(n, months)``.
 
@@ -158,7 +171,7 @@ class CashFlow:
         output_price: received for paid output tokens at list, USD per million.
         opens: when in the month the service begins, as a share of the month.
         share: of the month in which the service runs.
-        run_months: over which the programme is spent.
+        spent_months: over which the programme is spent: the run, or a commitment's term if that is longer.
     """
 
     programme: Num
@@ -170,7 +183,7 @@ class CashFlow:
     output_price: Flows
     opens: Flows
     share: Flows
-    run_months: Num
+    spent_months: Num
 
     @cached_property
     def contribution(self) -> Flows:
@@ -197,12 +210,12 @@ def launch_months(wall_clock_days: Num, demand: DemandTerms) -> Num:
 
 
 def horizon_months(wall_clock_days: Num, demand: DemandTerms, due: Num = 0.0) -> int:
-    """Whole months that a cash flow needs: to the end of the model's life, and to the day a debt falls due.
+    """Whole months that a cash flow needs: to the end of the model's life, and to the last day of another duty.
 
     Args:
         wall_clock_days: of the run.
         demand: for launch and life.
-        due: of the debt, months after the start.
+        due: when a debt falls due or a commitment ends, months after the start.
     """
     end = launch_months(wall_clock_days, demand) + demand.life
     # A hair less than the exact end, so that rounding does not add an empty month.
@@ -299,11 +312,12 @@ def cash_flow(
     costs: UnitCosts,
     fixed_usd_per_month: Num,
     months: int,
+    bill: Bill = Bill(),
 ) -> CashFlow:
     """Lay programme, revenue and serving cost out by month.
 
-    The programme is spent evenly over the run. A month's demand is that at the middle of the time in which the service
-    runs in it.
+    The programme is spent evenly over the run, but for what a commitment bills after it. A month's demand is that at
+    the middle of the time in which the service runs in it.
 
     Args:
         programme_usd: cost of the programme.
@@ -314,7 +328,9 @@ def cash_flow(
         costs: of serving, at the start.
         fixed_usd_per_month: after launch, to the end of the model's life.
         months: of the flow, by `horizon_months`.
+        bill: the part of the programme that a commitment bills after the run.
     """
+    run_months = wall_clock_days / DAYS_PER_MONTH
     opens, share, age = _service_window(launch_months(wall_clock_days, demand), demand.life, months)
     middle = np.arange(months) + opens + share / 2
     millions = by_month(demand.peak) * (SECONDS_PER_MONTH / PER_MILLION) * demand_share(demand, age) * share
@@ -323,7 +339,7 @@ def cash_flow(
     received = blend(mix, uncached, uncached * by_month(price.cached_input), output)
     return CashFlow(
         programme=programme_usd,
-        cost=by_month(programme_usd) * spread(wall_clock_days / DAYS_PER_MONTH, months),
+        cost=spent(programme_usd, run_months, bill, months),
         tokens=millions * PER_MILLION,
         revenue=millions * (by_month(demand.paid_share) * discount) * received,
         serving=millions * unit_cost_at(costs, mix, middle),
@@ -331,7 +347,7 @@ def cash_flow(
         output_price=output,
         opens=opens,
         share=share,
-        run_months=wall_clock_days / DAYS_PER_MONTH,
+        spent_months=np.maximum(run_months, np.where(np.asarray(bill.usd) > 0, bill.term_months, 0.0))[()],
     )
 
 
@@ -348,6 +364,21 @@ def unit_cost_at(costs: UnitCosts, mix: TokenMix, months: Flows) -> Flows:
     if np.all(np.asarray(costs.decline) == 0):
         return unit
     return np.asarray(unit * np.exp(np.log1p(-by_month(costs.decline)) * months / 12))
+
+
+def spent(programme_usd: Num, run_months: Num, bill: Bill, months: int) -> Flows:
+    """The programme by month: evenly over the run, and what a commitment bills after it over the rest of its term."""
+    return by_month(programme_usd - bill.usd) * spread(run_months, months) + by_month(bill.usd) * rest(
+        run_months, bill.term_months, months
+    )
+
+
+def rest(run_months: Num, term_months: Num, months: int) -> Flows:
+    """Share of the time from the end of a run to that of a term in each month; of a term within the run, the run's."""
+    left = by_month(term_months) - by_month(run_months)
+    begins = np.arange(months, dtype=np.float64)
+    inside = np.clip(by_month(term_months) - begins, 0.0, 1.0) - np.clip(by_month(run_months) - begins, 0.0, 1.0)
+    return np.where(left > 1e-9, inside / np.where(left > 1e-9, left, 1.0), spread(run_months, months))
 
 
 def spread(run_months: Num, months: int) -> Flows:

@@ -36,7 +36,7 @@ class Amount:
 
     Attributes:
         usd: a fixed sum.
-        share: of ``cost.programme_usd``, this line included.
+        share: of ``cost.programme_usd`` less ``unused_commitment``, this line included.
     """
 
     usd: Num = 0.0
@@ -75,6 +75,9 @@ class CostTerms:
     contingency: Amount | None = None
     on_demand: Num | None = None
 
+
+_USED = " less the unused commitment"
+"""What shares of the programme are not taken of."""
 
 # --- the programme ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +123,7 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="staff",
     unit="USD",
     better="lower",
-    formula="{cost.staff}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.staff}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 @declare(
@@ -128,7 +131,7 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="data",
     unit="USD",
     better="lower",
-    formula="{cost.data}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.data}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 @declare(
@@ -136,7 +139,7 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="storage",
     unit="USD",
     better="lower",
-    formula="{cost.storage}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.storage}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 @declare(
@@ -144,7 +147,7 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="network",
     unit="USD",
     better="lower",
-    formula="{cost.network}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.network}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 @declare(
@@ -152,7 +155,7 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="egress",
     unit="USD",
     better="lower",
-    formula="{cost.egress}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.egress}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 @declare(
@@ -160,11 +163,13 @@ def compute_lines(use: RunUse, terms: CostTerms, items: Lines) -> Lines:
     label="contingency",
     unit="USD",
     better="lower",
-    formula="{cost.contingency}: USD, or a share of {cost.programme_usd}",
+    formula="{cost.contingency}: USD, or a share of {cost.programme_usd}" + _USED,
     source="the scenario",
 )
 def programme_lines(compute: Lines, terms: CostTerms) -> Lines:
     """All lines of the programme. Shares are of the whole: ``P = fixed / (1 - shares)``.
+
+    Hours of a commitment that nobody uses take neither people nor spares: they are no part of that whole.
 
     Raises:
         InputError: the shares leave nothing for compute.
@@ -177,9 +182,10 @@ def programme_lines(compute: Lines, terms: CostTerms) -> Lines:
         raise InputError(
             Problem("the shares add up to the whole programme or more", named, allowed="shares with a sum below 100 %")
         )
-    fixed = add_up(compute) + add_up({name: amount.usd for name, amount in given.items()})
-    programme = fixed / (1.0 - shares)
-    return {**compute, **{name: amount.usd + amount.share * programme for name, amount in given.items()}}
+    used = add_up({name: usd for name, usd in compute.items() if name != "unused_commitment"})
+    fixed = used + add_up({name: amount.usd for name, amount in given.items()})
+    whole = fixed / (1.0 - shares)
+    return {**compute, **{name: amount.usd + amount.share * whole for name, amount in given.items()}}
 
 
 @declare(

@@ -13,7 +13,7 @@ import numpy as np
 
 from costsim.economics.bases import RunUse, committed_hours
 from costsim.economics.calendar import DAYS_PER_MONTH, PER_MILLION
-from costsim.economics.cohort import MAX_MONTHS, spread
+from costsim.economics.cohort import MAX_MONTHS, rest, spread
 from costsim.quantities import declare
 
 if TYPE_CHECKING:
@@ -67,6 +67,18 @@ def training_hours(use: RunUse, terms: CostTerms) -> dict[str, Num]:
     }
 
 
+def accelerators_beside(use: RunUse, terms: CostTerms) -> Num:
+    """Accelerators that research takes beside the cluster in the months of the final run, which fills all of it.
+
+    Research on the hours of a commitment that the run leaves comes after the run, and takes none.
+    """
+    research = (terms.research_multiplier - 1.0) * use.accelerator_hours
+    later: Num = 0.0
+    if terms.basis == "rent" and terms.rent is not None:
+        later = np.maximum(0.0, committed_hours(use.accelerators, terms.rent) - use.accelerator_hours)
+    return np.maximum(0.0, research - later) / use.accelerator_hours * use.accelerators
+
+
 @dataclass(frozen=True)
 class ServiceUse:
     """What the service uses of its own fleet.
@@ -89,7 +101,7 @@ class ServiceUse:
     label="serving",
     unit="accelerator-hours",
     formula="hours in which replicas are busy with {payback.tokens}",
-    source="cost of the tokens at the start's price of an hour, over that price, times {serving.occupancy}",
+    source="cost of the tokens at the start's price of an hour, over that price, times serving.occupancy",
 )
 @declare(
     "cost.hours.serving_idle_accelerator_hours",
@@ -140,33 +152,51 @@ _IDLE_AND_POWER = ("idle", "energy")
     "cost.monthly.*.*",
     label="cash out",
     unit="USD",
-    formula="a line of the programme, evenly over {run.wall_clock_days}",
-    source="research is charged to the months of the run",
+    formula="a line of the programme, evenly over {run.wall_clock_days}; what a commitment bills after the run, evenly "
+    "over the rest of its term",
+    source="research is charged to the months of the run, that on a commitment's hours to those that the run leaves",
     better="lower",
 )
 @declare("cost.monthly.*.month", label="month", unit="months", formula="months from the start", source="calendar")
-def monthly_cash(values: Mapping[str, Num], research_multiplier: float) -> list[dict[str, float]]:
-    """Cash out of a point plan by month, from the start to the end of the run; between run and launch nothing goes out.
+def monthly_cash(
+    values: Mapping[str, Num], research_multiplier: float, term_months: float = 0.0
+) -> list[dict[str, float]]:
+    """Cash out of a point plan by month, from the start to the end of the run, or of a commitment's term if later.
 
-    Idle hours and electricity are lines of their own, those of research included. A run of more than fifty years has no
-    months.
+    Idle hours and electricity are lines of their own, those of research included. A commitment is billed evenly over
+    its term: first the run fills its hours, then research, and what is then left is unused. A run of more than fifty
+    years has no months.
 
     Args:
         values: figures of ``cost`` and ``run``.
         research_multiplier: compute of the programme over the final run's.
+        term_months: of a commitment, from the start; 0 without one.
     """
     lines = programme_by_line(values, research_multiplier)
     run_months = float(values["run.wall_clock_days"]) / DAYS_PER_MONTH
     if run_months > MAX_MONTHS:
         return []
-    shares = spread(run_months, max(1, int(np.ceil(run_months - 1e-9))))
+    later = billed_later(values)
+    end = max(run_months, term_months if sum(later.values()) else 0.0)
+    months = max(1, int(np.ceil(end - 1e-9)))
+    in_run, after = spread(run_months, months), rest(run_months, term_months, months)
+    paid = {name: (usd - later.get(name, 0.0)) * in_run + later.get(name, 0.0) * after for name, usd in lines.items()}
+    out = sum(paid.values(), np.zeros(months))
+    so_far = np.cumsum(out)
     rows = []
-    for index, share in enumerate(shares):
-        row = {name: float(usd * share) for name, usd in lines.items()}
-        total = sum(row.values())
-        so_far = float(sum(lines.values()) * shares[: index + 1].sum())
-        rows.append({"month": index + 1.0, **row, "total_usd": total, "cumulative_usd": so_far})
+    for month in range(months):
+        row = {name: float(usd[month]) for name, usd in paid.items()}
+        rows.append(
+            {"month": month + 1.0, **row, "total_usd": float(out[month]), "cumulative_usd": float(so_far[month])}
+        )
     return rows
+
+
+def billed_later(values: Mapping[str, Num]) -> dict[str, float]:
+    """What of each line a commitment bills after the run: research on its hours, and those that nobody uses."""
+    rest_of_it = float(values.get("cost.items.unused_commitment_usd", 0.0))
+    unused = float(values.get("cost.programme_items.unused_commitment_usd", 0.0))
+    return {"research_usd": rest_of_it - unused, "unused_commitment_usd": unused}
 
 
 def programme_by_line(values: Mapping[str, Num], research_multiplier: float) -> dict[str, float]:

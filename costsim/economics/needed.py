@@ -8,8 +8,8 @@ bisection over the cash flow itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +34,7 @@ class Driver:
         unit: of both its values.
         planned: formula of the planned value.
         how: what is solved, in words.
+        when_given: input that replaces others in ``planned`` → the formula that holds then.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Driver:
     unit: str
     planned: str
     how: str
+    when_given: Mapping[str, str] = field(default_factory=dict)
 
 
 DRIVERS = (
@@ -48,9 +50,10 @@ DRIVERS = (
         "peak_tokens_per_day",
         "demand at its peak",
         "tokens/day",
-        "{demand.peak} a day; or {demand.users} times {demand.tokens_per_user_per_day}",
+        f"{{demand.peak}} * {SECONDS_PER_DAY:.0f}",
         "least over the months of (programme and fixed costs) / (revenue less serving cost), all cumulative, times "
         "{payback.needed.peak_tokens_per_day.planned}",
+        {"demand.users": "{demand.users} * {demand.tokens_per_user_per_day}"},
     ),
     Driver(
         "usd_per_million_output_tokens",
@@ -181,6 +184,7 @@ def _declare(driver: Driver) -> None:
         unit=driver.unit,
         formula=driver.planned,
         source="the plan",
+        when_given=driver.when_given,
     )(needed_section)
     declare(
         f"{where}.needed",

@@ -39,6 +39,11 @@ class RentTerms:
     discount: Num = 0.0
     commitment_hours: Num = 0.0
 
+    @property
+    def term_months(self) -> Num:
+        """Months over which a commitment is billed; 0 without one."""
+        return self.commitment_hours * (12 / HOURS_PER_YEAR)
+
 
 @dataclass(frozen=True)
 class OwnTerms:
@@ -53,9 +58,10 @@ class OwnTerms:
         capital_cost: yearly cost of capital.
         occupancy: share of owned hours that are put to use, by this run or other work.
         operation: space, staff, spares and maintenance a year, of the purchase price.
-        age: of the hardware when the run starts, years; for the declining method and Epoch's.
+        age: of the hardware when the run starts, years; for Epoch's method.
         progress: yearly fall of a chip's value in orders of magnitude, Epoch's method.
         method: how capital is charged to an hour.
+        book_age: the same for the declining method, 0 for hardware bought at the start; None for ``age``.
     """
 
     usd_per_accelerator: Num
@@ -69,6 +75,7 @@ class OwnTerms:
     age: Num
     progress: Num
     method: Method = "capital_recovery"
+    book_age: Num | None = None
 
 
 def years_since_purchase(released: datetime.date, start: datetime.date) -> float:
@@ -138,7 +145,7 @@ def declining_share(terms: OwnTerms) -> Num:
     that is more; never below the residual; nothing after the life. A book view, without cost of capital.
     """
     years = terms.life
-    age = np.asarray(terms.age + 0.0 * years)
+    age = np.asarray((terms.age if terms.book_age is None else terms.book_age) + 0.0 * years)
     book, charge = np.ones_like(age), np.zeros_like(age)
     for year in range(int(np.floor(np.max(age))) + 1):
         left = years - year

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from costsim.economics import finance
+from costsim.economics.calendar import DAYS_PER_MONTH, SECONDS_PER_MONTH
 from costsim.economics.needed import usd_per_million_served
 from costsim.quantities import declare
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     label="tokens served in the model's life",
     unit="tokens",
     better="higher",
-    formula="{demand.peak} times the ramp over {demand.life}",
-    source="sum of the months",
+    formula=f"{{demand.peak}} * {SECONDS_PER_MONTH:.0f} a month, times the ramp, added up over {{demand.life}}",
+    source="sum of the months; a month has that many seconds",
+    when_given={
+        "demand.users": f"{{demand.users}} * {{demand.tokens_per_user_per_day}} * {DAYS_PER_MONTH} a month, "
+        "times the ramp, added up over {demand.life}"
+    },
 )
 @declare(
     "payback.revenue_usd",
@@ -94,7 +99,8 @@ def totals(flow: CashFlow) -> dict[str, Num]:
     label="programme",
     unit="USD",
     better="lower",
-    formula="{cost.programme_usd}, evenly over {run.wall_clock_days}",
+    formula="{cost.programme_usd}, evenly over {run.wall_clock_days}; what a commitment bills after the run, evenly "
+    "over the rest of its term",
     source="design convention",
 )
 @declare(

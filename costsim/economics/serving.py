@@ -205,9 +205,10 @@ def serving_obstacle(model: ServedModel, chip: ServingChip, roofline: Roofline, 
         return ""
     each = float(np.min(chip.memory_bytes * roofline.memory_fraction))
     needed = (weights_bytes(model) + float(np.max(kv_bytes_per_sequence(model, terms)))) / each
+    plural = "" if terms.accelerators_per_replica == 1 else "s"
     return (
         f"serving: weights of {weights_bytes(model) / 1e9:.0f} GB and the KV cache of one request do not fit in "
-        f"{terms.accelerators_per_replica:g} accelerators; give at least {math.ceil(needed)} as "
+        f"{terms.accelerators_per_replica:g} accelerator{plural}; give at least {math.ceil(needed)} as "
         "serving.accelerators_per_replica, or a narrower serving.precision"
     )
 
@@ -261,7 +262,7 @@ def serving_warnings(section: dict[str, Num], terms: ServingTerms) -> list[tuple
     return [
         (
             "serving.speed",
-            f"{promised:.3g} tokens/s per user cannot be kept: alone on a replica a request gets {fastest:.3g}; "
+            f"{promised:,.6g} tokens/s per user cannot be kept: alone on a replica a request gets {fastest:.3g}; "
             "more accelerators per replica or a narrower precision would help, and the cost of a token is that of a "
             "batch of 1",
         )

@@ -246,7 +246,10 @@ def _amount(line: Any) -> Amount | None:
 
 
 def _own(scenario: Scenario, drawn: Drawn) -> OwnTerms | None:
-    """Owning; None without a purchase price. What a whole server costs needs no server factor."""
+    """Owning; None without a purchase price. What a whole server costs needs no server factor.
+
+    Hardware whose age is not said is bought at the start; only Epoch's method counts it from the chip's release.
+    """
     own, chip = drawn.fields.cost.own, scenario.accelerator
     if drawn.purchase is None or scenario.prices.purchase is None:
         return None
@@ -271,6 +274,7 @@ def _own(scenario: Scenario, drawn: Drawn) -> OwnTerms | None:
         age=age,
         progress=drawn.fields.cost.amortised.progress,
         method=own.method,
+        book_age=own.age if own.age is not None else 0.0,
     )
 
 

@@ -49,6 +49,8 @@ LifeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years",
 AgeInYears: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="years", upper=50, ranges=True)]
 SpanInMonths: TypeAlias = Annotated[float | Range, Kind(units.TIME, unit="months", above=True, ranges=True)]
 NetworkShare: TypeAlias = Annotated[float | Range, Kind(units.FRACTION, upper=0.9, ranges=True)]
+Discount: TypeAlias = Annotated[float | Range, Kind(units.FRACTION, upper=0.99, ranges=True)]
+"""Off a price: never all of it, since a rent of nothing is refused too."""
 MtokPrice: TypeAlias = Annotated[float | Range, Kind(units.USD_PER_MTOK, above=True, ranges=True)]
 UnitPrice: TypeAlias = Annotated[float | Range | BookEntry, PriceOrBook(units.USD, above=True, bare=True, ranges=True)]
 
@@ -108,7 +110,7 @@ class RentFields(Strict):
 
     usd_per_accelerator_hour: Rent = None
     term: Term
-    discount: FractionRange
+    discount: Discount
     commitment: bool
 
     @pydantic.model_validator(mode="after")

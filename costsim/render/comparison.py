@@ -62,7 +62,7 @@ def render(comparison: Comparison, screen: Screen, *, verbose: bool = False) -> 
     hidden = len([item for item in comparison["differences"] if item["kind"] == "output"]) - len(results)
     lines += [[Span(f"  {hidden} more that differ: -v", "dim")]] if hidden > 0 and not verbose else []
     notes = [clean(note) for note in comparison.get("notes") or []]
-    lines += [[]] + [line for note in notes for line in hang("Notes", prose(note, room - 10), 10)] if notes else []
+    lines += [[], *hang("Notes", [line for note in notes for line in prose(note, room - 10)], 10)] if notes else []
     return page([*lines, [], [Span("costsim compare", "dim")]], screen)
 
 
@@ -135,7 +135,7 @@ def _result(path: str, plans: Sequence[Figures]) -> Row:
         tuple(text.partition(" (")[0] for text in texts),
         tuple(text[text.find(" (") + 1 :] if " (" in text else "" for text in texts),
         ((), *changes) if any(change not in ((), ("same",)) for change in changes) else (),
-        _best(values, found.better if found is not None else _NO_BETTER),
+        _best(values, found.better if found is not None and not _all_lose(path, values) else _NO_BETTER),
     )
 
 
@@ -150,6 +150,11 @@ def _change(value: float | None, reference: float | None, unit: str) -> tuple[st
     if unit in ("fraction", "probability"):  # a difference of percentages is in points, not in per cent
         return (difference.replace("%", "points"),)
     return (difference, share) if share else (difference,)
+
+
+def _all_lose(path: str, values: Sequence[float | None]) -> bool:
+    """Whether no plan brings its money back: then the greater multiple may be that of the larger loss."""
+    return path == "payback.moic" and all(value is None or value < 1.0 for value in values)
 
 
 def _best(values: Sequence[float | None], better: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from costsim.render import numbers
 from costsim.render.figures import Figures, label_of, short, unit_of
 from costsim.render.sections import brackets, ordinal
-from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, width
+from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, table, width
 
 _DRIVERS_SHOWN = 5
 _BAR = 20
@@ -51,16 +51,25 @@ def _needed(f: Figures, room: int) -> list[Line]:
         return []
     back = bool(f.get("payback.repaid"))
     title = "repaid as long as, each alone:" if back else "to be repaid, one of:"
-    rows = [[Span(title), Span("planned"), Span("at the edge" if back else "needed"), Span("")]]
+    rows = [[Span(""), Span("planned"), Span("at the edge" if back else "needed"), Span("")]]
     for name in tree:
         path = f"payback.needed.{name}"
         label = label_of(f"{path}.planned").lower().removesuffix(": planned")
         planned, needed = f.value(f"{path}.planned"), f.value(f"{path}.needed")
         factor = f"× {numbers.number(needed / planned)}" if planned and needed is not None else ""
-        edge = "no value does" if needed is None else f.number(f"{path}.needed")
-        rows.append([Span(f"  {label}"), Span(f.number(f"{path}.planned")), Span(edge), Span(factor, "dim")])
-    lines = columns(rows, "lrrl")
-    return [part for line in lines for part in fold([line], room)]
+        edge = "no value does" if needed is None else _driver(f, f"{path}.needed")
+        rows.append([Span(f"  {label}"), Span(_driver(f, f"{path}.planned")), Span(edge), Span(factor, "dim")])
+    heads = [Span(title), *rows[0][1:]]
+    one = columns([heads, *rows[1:]], "lrrl")
+    if all(sum(width(span.text) for span in line) <= room for line in one):
+        return one
+    return prose(title, room) + table(rows, "lrrl", room)
+
+
+def _driver(f: Figures, path: str) -> str:
+    """A driver's number; a life keeps its half month, as the scenario says it."""
+    value = f.value(path)
+    return f"{value:.3g} months" if value is not None and unit_of(path) == "months" else f.number(path)
 
 
 def clocks(f: Figures, room: int) -> list[Line]:
@@ -129,7 +138,8 @@ def _drivers_of(output: Mapping[str, Any], room: int, verbose: bool) -> list[Lin
     unit, yes_or_no = unit_of(path), path == "payback.repaid"
     found = driver_rows(output)
     shown = found if verbose else found[:_DRIVERS_SHOWN]
-    rows = [[Span(title_of(output)), *(Span(text, "dim") for text in ("at p5", "at p95", "alone", "in all"))]]
+    heads = ("", "") if yes_or_no else ("at p5", "at p95")
+    rows = [[Span(title_of(output)), *(Span(text, "dim") for text in (*heads, "alone", "in all"))]]
     for row in shown:
         ends = ["", ""] if yes_or_no else [_cell(row.get(key), unit) for key in ("at_p5", "at_p95")]
         shares = [_cell(row.get(key), "fraction") for key in ("first_order", "total_order")]
@@ -137,7 +147,7 @@ def _drivers_of(output: Mapping[str, Any], room: int, verbose: bool) -> list[Lin
     cells = columns(rows, "lrrrr")
     longest = max(sum(width(span.text) for span in line) for line in cells)
     if longest > room:
-        return [part for line in cells for part in fold([line], room)]
+        return table(rows, "lrrrr", room)
     size = min(room - longest - 2, _BAR)
     if size < _BAR // 2:
         return cells
@@ -146,7 +156,7 @@ def _drivers_of(output: Mapping[str, Any], room: int, verbose: bool) -> list[Lin
 
 
 def _cell(value: float | None, unit: str) -> str:
-    """A number of a driver's row; a share that the estimate puts below nothing is nothing."""
+    """A number of a driver's row; a share that the estimate puts below nothing or above all is nothing, or all."""
     if value is None:
         return "-"
-    return short(max(0.0, value) if unit == "fraction" else value, unit)
+    return short(min(max(0.0, value), 1.0) if unit == "fraction" else value, unit)

@@ -198,6 +198,8 @@ def range_only(
     return f"{style.before}{low}–{high}{letter}"
 
 
+_COUNTED = (" days", " months", " years", " sequences", " accelerators")
+"""Units that one of has no plural."""
 _LETTERS = {letter for _, letter in _COMPACT[1:]} | {f"e{power}" for power in range(_FIRST_EXPONENT, 309)}
 
 
@@ -326,4 +328,4 @@ def _dressed(body: str, rung: Rung, style: UnitStyle) -> str:
     sign, digits = ("-", body[1:]) if body.startswith("-") else ("", body)
     gap = " " if rung[1].startswith("e") and style.after else ""
     text = f"{sign}{style.before}{digits}{rung[1]}{gap}{style.after}"
-    return "1" + text[1:].removesuffix("s") if digits == "1" and text.endswith((" days", " months", " years")) else text
+    return "1" + text[1:].removesuffix("s") if digits == "1" and text.endswith(_COUNTED) else text

@@ -7,7 +7,7 @@ from typing import Any
 
 from costsim.render import numbers
 from costsim.render.figures import Figures, label_of, short, unit_of, words
-from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, width
+from costsim.render.text import Line, Span, bar, clean, columns, fold, hang, prose, table, width
 from costsim.tree import flatten, is_number
 
 _LONGEST_BAR = 40
@@ -116,9 +116,13 @@ def money(f: Figures, room: int, *, verbose: bool) -> list[Line]:
         text = f"{words(key)} {f.text(f'cost.bases.{key}')}"
         pieces.append(Span(f"{text}, chosen" if key == chosen else text, "strong" if key == chosen else ""))
     lines += hang("by basis:", fold(pieces, room - 10), 10, "")
+    left = [f.value(f"cost.{group}.unused_commitment_usd") or 0.0 for group in ("items", "programme_items")]
+    if left[0] > left[1]:
+        text = "the final run holds the rest of the commitment; in the programme, research fills it first"
+        lines += prose(text, room)
     lines += _heading("programme", f.text("cost.programme_usd"), room)
     lines += _stack(f, _items(f, "cost.programme_items", verbose), f.value("cost.programme_usd"), room)
-    lines += _cash_out(f, room)
+    lines += _cash_out(f, room) + (_ledger(f, room) if verbose else [])
     return lines + hang("hours:", fold(_hours(f), room - 7), 7, "") + fold(_break_even(f), room)
 
 
@@ -127,8 +131,23 @@ def _cash_out(f: Figures, room: int) -> list[Line]:
     rows: Sequence[Mapping[str, Any]] = f.get("cost.monthly") or []
     if len(rows) < 2:
         return []
-    most, last = max(float(row["total_usd"]) for row in rows), f.number("run.wall_clock_days")
-    return prose(f"cash out: {short(most, 'USD')} a month over {last}", room)
+    out, days = [short(float(row["total_usd"]), "USD") for row in rows], f.number("run.wall_clock_days")
+    committed = bool(f.value("cost.items.unused_commitment_usd"))
+    if not committed:
+        return prose(f"cash out: {out[0]} a month over {days}", room)
+    last = f"then {out[-1]} a month until the commitment ends with month {len(rows)}"
+    return prose(f"cash out: {out[0]} a month for {days}, {last}", room)
+
+
+def _ledger(f: Figures, room: int) -> list[Line]:
+    """The cash that goes out, month by month; its lines are in JSON, CSV and Markdown."""
+    found: Sequence[Mapping[str, Any]] = f.get("cost.monthly") or []
+    heads = [Span(text, "label") for text in ("  month", "cash out", "so far")]
+    rows = [
+        [Span(f"  {row['month']:.0f}"), *(Span(short(row[key], "USD")) for key in ("total_usd", "cumulative_usd"))]
+        for row in found
+    ]
+    return table([heads, *rows], "rrr", room) if len(found) > 1 else []
 
 
 def _hours(f: Figures) -> list[Span]:
@@ -147,7 +166,7 @@ def _break_even(f: Figures) -> list[Span]:
     pieces = []
     own, term = (f.value(f"cost.break_even_utilisation.{key}") for key in ("own_over_rent", "term_over_on_demand"))
     if own is not None:
-        pieces.append(f"owning is {_cheaper(own)} than renting{_above(own)}")
+        pieces.append(f"by the hour, owning is {_cheaper(own)} than renting{_above(own)}")
     if term is not None:
         pieces.append(f"a commitment is {_cheaper(term)} than hours on demand{_above(term)}")
     return [Span(text) for text in pieces]
@@ -197,11 +216,11 @@ def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
 
 
 _OF_PARETO = (
-    ("tokens_per_second_per_user", "speed for a user"),
-    ("usd_per_million_output_tokens", "cost of output"),
-    ("output_tokens_per_second_per_accelerator", "output an accelerator"),
+    ("tokens_per_second_per_user", "for a user"),
+    ("usd_per_million_output_tokens", "output"),
+    ("output_tokens_per_second_per_accelerator", "an accelerator"),
     ("batch", "batch"),
-    ("accelerators_per_replica", "a replica"),
+    ("accelerators_per_replica", "replica"),
 )
 """What is shown of each way to serve, and under which head."""
 
@@ -215,8 +234,8 @@ def _pareto(f: Figures, room: int) -> list[Line]:
         [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
         for point in points
     ]
-    cells = columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))
-    return [[], *(part for line in cells for part in fold([line], room))]
+    heads = [Span(head, "label") for _, head in _OF_PARETO]
+    return [[], *table([heads, *rows], "r" * len(_OF_PARETO), room)]
 
 
 def _assumed_default(row: Mapping[str, Any]) -> bool:

@@ -137,6 +137,19 @@ def columns(rows: Sequence[Sequence[Span]], align: str, gap: int = 2) -> list[Li
     return lines
 
 
+def table(rows: Sequence[Sequence[Span]], align: str, room: int) -> list[Line]:
+    """Rows as `columns` where they fit; else each row's first cell on a line of its own, and the others under it."""
+    lines = columns(rows, align)
+    if all(sum(width(span.text) for span in line) <= room for line in lines):
+        return lines
+    lines = []
+    for first, *others in rows:
+        lines += fold([first], room)
+        cells = [cell for cell in others if cell.text]
+        lines += [[Span("    "), *line] for line in fold(cells, room - 4)]
+    return lines
+
+
 def pad(text: str, size: int, *, right: bool = False) -> str:
     """Pad text with spaces to so many columns, on its left where it is right-aligned."""
     blank = " " * max(0, size - width(text))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from plan_cases import FULL, SMALL, changed
 
+from costsim.errors import InputError
 from costsim.inputs import catalogue
 from costsim.inputs.scenario import load_scenario
 from costsim.plan import plan
@@ -263,3 +264,51 @@ def test_numbers_of_the_loss_formula_say_where_they_are_from() -> None:
     rows = origins(made(SMALL))
     assert rows["law.tokens"]["source"].startswith("computed: training.tokens")
     assert rows["law.e"]["source"].startswith("law: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("demand.users", 1e30),
+        ("cost.data", "1e30 USD"),
+        ("cost.rent.usd_per_accelerator_hour", "1e6 USD/h"),
+        ("cost.own.usd_per_accelerator", "1e9 USD"),
+        ("price.output", "1e6 USD/Mtok"),
+        ("serving.usd_per_accelerator_hour", "1e6 USD/h"),
+        ("serving.measured_tokens_per_second", "1e12 tokens/s"),
+    ],
+)
+def test_magnitudes_that_nobody_has_are_warned_of(path: str, value: Any) -> None:
+    said = {path: value}
+    if path == "demand.users":
+        said |= {"demand.peak": ..., "demand.tokens_per_user_per_day": 1000}
+    assert made(FULL)["warnings"] == []
+    told = {item["path"]: item["message"] for item in made(changed(FULL, said))["warnings"]}
+    assert [found for found in told if found.startswith(path)], told
+
+
+def test_a_discount_of_everything_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(InputError, match=r"cost\.rent\.discount") as refused:
+        load_scenario(changed(SMALL, {"cost.rent.discount": "100%"}))
+    assert "0% and 99%" in str(refused.value)
+    assert load_scenario(changed(SMALL, {"cost.rent.discount": "99%"}))
+
+
+def test_research_that_the_cluster_has_no_accelerators_for_is_noted() -> None:
+    """A cluster of one's own is filled by the final run; research in the same months takes others."""
+    alone = {"cost.basis": "own", "cost.research_multiplier": 1}
+    told = notes({**alone, "cost.research_multiplier": 3, "cost.own.usd_per_accelerator": 10_000})
+    [beside] = [note for note in told if "in the months of the run" in note]
+    assert "together need 24 accelerators" in beside
+    assert "has 8: the other 16" in beside
+    for quiet in ({**alone, "cost.own.usd_per_accelerator": 10_000}, {"cost.research_multiplier": 3}):
+        assert not any("in the months of the run" in note for note in notes(quiet))
+
+
+def test_research_on_a_commitment_is_said_to_come_after_the_run() -> None:
+    made_ = made("rent-or-own-1024-h100")
+    hours = {name: made_["cost"]["hours"][f"{name}_accelerator_hours"] for name in ("final_run", "research")}
+    later = made_["cost"]["committed_accelerator_hours"] - hours["final_run"]
+    beside = (hours["research"] - later) / hours["final_run"] * 1024
+    assert any("comes after it; research that has to come first" in note for note in made_["notes"])
+    assert any(f"has 1,024: the other {beside:,.0f} are" in note for note in made_["notes"])

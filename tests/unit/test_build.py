@@ -212,3 +212,23 @@ def test_draws_are_of_one_shape_and_the_rest_stay_numbers() -> None:
     assert centre.cost is not None
     assert centre.cost.rent is not None
     assert centre.cost.rent.usd_per_accelerator_hour == pytest.approx(6**0.5)  # the median of 2 to 3
+
+
+@pytest.mark.parametrize("method", ["straight_line", "capital_recovery", "declining"])
+def test_hardware_is_bought_at_the_start_whatever_the_chips_release(method: str) -> None:
+    """An H100 of 2022, bought for a run of 2026 and charged over three years, is not free by any method."""
+    said = {"cost.basis": "own", "cost.own.method": method, "cost.own.life": "3 years"}
+    made = plan(changed(FULL, said), draws=0).to_dict()
+    price, rate = (made["cost"]["rates"][name] for name in RATES)
+    yearly = {"straight_line": 1 / 3, "declining": 2 / 3, "capital_recovery": 0.1 / (1 - 1.1**-3)}[method]
+    assert rate == pytest.approx(price * yearly / 8766)
+    assert made["cost"]["items"]["accelerators_usd"] > 0
+    used = plan(changed(FULL, said | {"cost.own.age": "4 years"}), draws=0).to_dict()
+    told = [item["message"] for item in used["warnings"] if item["path"] == "cost.own.age"]
+    assert len(told) == 1
+    assert used["cost"]["rates"]["own_usd_per_accelerator_hour"] == (0 if method == "declining" else rate)
+    # Epoch's amortisation keeps counting from the release.
+    assert case(FULL).cost.own.age > 3  # type: ignore[union-attr]
+
+
+RATES = ("purchase_usd_per_accelerator", "own_usd_per_accelerator_hour")

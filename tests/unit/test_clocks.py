@@ -17,7 +17,7 @@ from costsim.economics.clocks import (
 from costsim.economics.cohort import CashFlow
 
 
-def flow(cost, contribution, run_months=None):
+def flow(cost, contribution, spent_months=None):
     """A cash flow of the given months; the run fills those in which it costs, unless told otherwise."""
     cost, contribution = np.asarray(cost, dtype=float), np.asarray(contribution, dtype=float)
     nothing, always = np.zeros_like(cost), np.ones_like(cost)
@@ -31,7 +31,7 @@ def flow(cost, contribution, run_months=None):
         nothing,
         opens=nothing,
         share=always,
-        run_months=(cost > 0).sum(axis=-1) if run_months is None else run_months,
+        spent_months=(cost > 0).sum(axis=-1) if spent_months is None else spent_months,
     )
 
 
@@ -46,22 +46,22 @@ def test_cash_is_spent_within_a_month():
 
 def test_spending_of_the_last_month_is_over_when_the_run_ends():
     # 60 in the first two months and 7.5 in the quarter of the third that the run still takes
-    short = flow([30, 30, 7.5, 0, 0], [0, 0, 0, 0, 0], run_months=2.25)
+    short = flow([30, 30, 7.5, 0, 0], [0, 0, 0, 0, 0], spent_months=2.25)
     assert runway_months(short, 63.0) == pytest.approx(2.1)
     assert runway_months(short, 67.5) == math.inf
-    day = flow([100, 0, 0], [0, 0, 0], run_months=0.1)
+    day = flow([100, 0, 0], [0, 0, 0], spent_months=0.1)
     assert runway_months(day, 25.0) == pytest.approx(0.025)
 
 
 def test_losses_after_the_run_end_the_money_in_the_rest_of_the_month():
     # 10 left when the run ends at a quarter; 20 lost in the other three quarters
-    late = flow([50, 0], [-20, 0], run_months=0.25)
+    late = flow([50, 0], [-20, 0], spent_months=0.25)
     assert runway_months(late, 60.0) == pytest.approx(0.25 + 0.75 * 10 / 20)
 
 
 def test_a_dip_within_the_month_is_seen():
     # Below zero when the run ends, above again at the end of the month
-    dip = flow([50, 0], [30, 0], run_months=0.5)
+    dip = flow([50, 0], [30, 0], spent_months=0.5)
     assert runway_months(dip, 40.0) == pytest.approx(0.4)
 
 

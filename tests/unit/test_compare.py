@@ -11,6 +11,7 @@ import pytest
 from costsim.compare import compare
 from costsim.errors import InputError
 from costsim.explain import REGISTRY
+from costsim.plan import plan
 from costsim.quantities import Quantity
 from costsim.render import comparison as rendered
 from costsim.render.text import Screen, width
@@ -157,3 +158,28 @@ def test_csv_and_markdown(plans: list[Plan]) -> None:
     text = rendered.to_markdown(made)
     assert text.startswith("<!-- costsim compare -->\n")
     assert "| Cost of the final run | $72.6M ($61–88M) | $58.1M ($49–70M) \\[-$14.5M, -20 %\\] \\* |" in text
+
+
+def test_a_programme_that_ranks_otherwise_than_the_final_run_is_explained() -> None:
+    """Rented with its whole term, a final run holds what research fills in the programme."""
+    pair = [plan(name, draws=0).to_dict() for name in ("rent-or-own-1024-h100", "rent-or-own-1024-h100-owned")]
+    for order in (pair, pair[::-1]):
+        [note] = [text for text in compare(order)["notes"] if text.startswith("cost: ")]
+        assert "the final run of '1,024 H100, owned' is the cheaper, its programme the dearer" in note
+        assert (
+            f"{pair[0]['cost']['items']['unused_commitment_usd'] / 1e6:.3g}M USD are the rest of a commitment" in note
+        )
+    dear = copy.deepcopy(pair[1])
+    dear["scenario"]["name"] = "staffed"
+    dear["cost"]["total_usd"] -= 1e6
+    dear["cost"]["programme_usd"] += 5e6
+    dear["cost"]["programme_items"]["staff_usd"] += 6e6
+    [note] = [text for text in compare([pair[1], dear])["notes"] if text.startswith("cost: ")]
+    assert note.endswith("its staff costs 6M USD more")
+
+
+def test_no_multiple_is_the_better_where_all_lose() -> None:
+    pair = [plan(name, draws=0).to_dict() for name in ("rent-or-own-1024-h100", "rent-or-own-1024-h100-owned")]
+    best = {row.label: row.best for row in rendered.result_rows(compare(pair), verbose=True)}
+    assert best["Multiple of invested capital"] == -1
+    assert best["Net present value"] == 0

@@ -100,3 +100,11 @@ def test_what_is_given_is_called_so() -> None:
     item = found("run.hours") | {"formula": "{run.hours}", "inputs": [{"path": "run.hours", "value": 1.0, "unit": "h"}]}
     lines = ["".join(span.text for span in line) for line in explain_lines([item], 60)]
     assert lines[2:] == ["    as given", "    source: by definition"]
+
+
+def test_the_nearest_declaration_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern's columns have their own units: a month is no dollar."""
+    for path, unit in (("a.*.*", "USD"), ("a.*.month", "months")):
+        monkeypatch.setitem(quantities.REGISTRY, path, Quantity(path, "x", unit, "1", "x"))
+    found = [explain.declared(path) for path in ("a.0.month", "a.0.staff_usd")]
+    assert [quantity.unit for quantity in found if quantity] == ["months", "USD"]

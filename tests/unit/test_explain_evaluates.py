@@ -112,3 +112,17 @@ def test_every_explained_figure_names_its_source_and_inputs_that_are_there() -> 
 def test_explanations_are_not_made_unless_asked_for() -> None:
     assert "explain" not in plan("gpt2-124m", draws=0).to_dict()
     assert explanations({}, []) == []
+
+
+@pytest.mark.parametrize("name", ["rent-or-own-1024-h100", "serve-a-million-users"])
+def test_demand_is_explained_in_the_unit_of_its_figure(name: str) -> None:
+    """Tokens per second and tokens per day are not confused, whether demand is a rate or users."""
+    found = {item["path"]: item for item in plan(name, draws=0, explain=True).to_dict()["explain"]}
+    item = found["payback.needed.peak_tokens_per_day.planned"]
+    known = {entry["path"]: entry["value"] for entry in item["inputs"]}
+    assert evaluate(item["formula"], known) == pytest.approx(item["value"])
+    tokens = found["payback.tokens"]
+    known = {entry["path"]: entry["value"] for entry in tokens["inputs"]}
+    a_month = evaluate(tokens["formula"].split(" a month")[0], known)
+    assert a_month == pytest.approx(item["value"] * 365.25 / 12)
+    assert 0 < tokens["value"] < a_month * known["demand.life"]

@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from plan_cases import FULL, changed
 
 from costsim import plan
 from costsim.economics.bases import RunUse
-from costsim.economics.cost import CostTerms, cost_section
+from costsim.economics.cohort import Bill, spent
+from costsim.economics.cost import Amount, CostTerms, cost_section
 from costsim.economics.ledger import ServiceUse, hours_section, monthly_cash, programme_by_line
 from costsim.economics.ownership import OwnTerms, RentTerms
 
@@ -115,3 +117,50 @@ def test_draws():
     use = RunUse(100.0, np.array([5e4, 6e4]), 6e4)
     hours = hours_section(use, terms(hours=8766.0), None)
     assert hours["cost.hours.fleet_accelerator_hours"] == pytest.approx([876_600, 876_600])
+
+
+def test_a_commitment_is_billed_month_by_month_over_its_term():
+    """A run of one month in a year's commitment, with 3 x its hours: eleven twelfths are billed after it."""
+    run_months = 1.0
+    use = RunUse(100.0, 100 * run_months * 730.5, 0.0)
+    staff = Amount(share=0.25)
+    values = cost_section(use, terms(hours=8766.0, staff=staff)) | {"run.wall_clock_days": run_months * 30.4375}
+    rows = monthly_cash(values, 3.0, 12.0)
+    bill = 100 * 730.5 * 2.0
+    # staff is a third of the hours in use, three months of bill, and is paid while the run lasts
+    assert [row["total_usd"] for row in rows] == pytest.approx([bill + bill] + [bill] * 11)
+    assert [row["final_run_usd"] for row in rows] == pytest.approx([bill] + [0] * 11)
+    assert [row["research_usd"] for row in rows] == pytest.approx([0] + [2 * bill / 11] * 11)
+    assert rows[-1]["cumulative_usd"] == pytest.approx(values["cost.programme_usd"])
+    assert values["cost.programme_usd"] == pytest.approx(13 * bill)
+    # research beyond the committed hours is paid with the run
+    more = cost_section(use, terms(multiplier=14.0, hours=8766.0)) | {"run.wall_clock_days": run_months * 30.4375}
+    assert [row["total_usd"] for row in monthly_cash(more, 14.0, 12.0)] == pytest.approx([3 * bill] + [bill] * 11)
+
+
+def test_a_commitment_reaches_cash_flow_funding_and_runway():
+    """The unused rest of a year neither carries staff nor leaves before it is billed, in any view."""
+    base = changed(FULL, {"cost.data": ..., "cost.network": ..., "cost.research_multiplier": 2, "cluster.mfu": "40%"})
+    plain = plan(base, draws=0).to_dict()
+    committed = plan(changed(base, {"cost.rent.commitment": True}), draws=0).to_dict()
+    unused = committed["cost"]["programme_items"]["unused_commitment_usd"]
+    assert unused > 0
+    assert committed["cost"]["programme_items"]["staff_usd"] == plain["cost"]["programme_items"]["staff_usd"]
+    assert committed["cost"]["programme_usd"] == pytest.approx(plain["cost"]["programme_usd"] + unused)
+    ledger, flow = committed["cost"]["monthly"], committed["payback"]["monthly"]
+    assert len(ledger) == 12
+    paid = [row["cost_usd"] for row in flow]
+    assert paid[:12] == pytest.approx([row["total_usd"] for row in ledger])
+    assert not any(paid[12:])
+    rate = committed["cost"]["rates"]["rent_usd_per_accelerator_hour"]
+    assert paid[11] == pytest.approx(128 * 730.5 * rate)
+
+
+def test_draws_of_a_commitment_agree_with_points():
+    days, usd = np.array([30.0, 200.0, 500.0]), np.array([5e5, 2e5, 0.0])
+    many = spent(1e6, days / 30.4375, Bill(usd, 12.0), 20)
+    for index in range(3):
+        one = spent(1e6, days[index] / 30.4375, Bill(usd[index], 12.0), 20)
+        assert many[index] == pytest.approx(one)
+        assert one.sum() == pytest.approx(1e6)
+        assert (one >= 0).all()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from costsim.errors import InputError, InternalError
+from costsim.plan import plan
 from costsim.render import flat, formats
 from costsim.render.text import Screen
 
@@ -162,3 +163,9 @@ def test_every_format_is_made(example: Plan) -> None:
     screen = Screen(80, unicode=False)
     for kind in formats.FORMATS:
         assert formats.plan_text(example, kind, screen).isascii()
+
+
+def test_a_months_number_is_no_money() -> None:
+    found = {row[0]: row[2] for row in rows(flat.to_csv(plan("serve-a-million-users", draws=0).to_dict()))}
+    assert found["cost.monthly.0.month"] == found["payback.monthly.0.month"] == "months"
+    assert found["cost.monthly.0.staff_usd"] == "USD"

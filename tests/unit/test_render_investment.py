@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from costsim.plan import plan
-from costsim.render import flat, table
+from costsim.render import flat, numbers, table
 from costsim.render.figures import Figures
 from costsim.render.investment import clocks, driver_rows, drivers, payback
 from costsim.render.text import Screen, width
@@ -94,3 +94,48 @@ def test_a_point_of_demand_or_price_is_a_scenario_and_no_forecast() -> None:
         assert found["payback"]["is_scenario"] is expected, settings
         assert any("a scenario, no forecast" in note for note in found["notes"]) is expected
         assert ("a scenario, no forecast" in table.render(found, Screen(80), quiet=True)) is expected
+
+
+def test_what_it_would_need_keeps_its_rows_at_80_columns(made: dict[str, Any]) -> None:
+    """A row is a line; where even that is too wide its figures stand under its name, and no line is blank or lone."""
+    lines = ["".join(span.text for span in line) for line in payback(Figures(made), 70)]
+    start = next(i for i, line in enumerate(lines) if "repaid as long as" in line)
+    rows = lines[start + 2 :]
+    assert len(rows) == len(made["payback"]["needed"])
+    assert all(" × " in row and len(row) <= 70 for row in rows)
+    narrow = ["".join(span.text for span in line) for line in payback(Figures(made), 30)]
+    under = narrow[narrow.index("  programme cost") + 1]
+    assert under.startswith("    $")
+    assert all(line.strip() for line in narrow)
+
+
+def test_drivers_have_no_empty_columns_and_no_share_above_all() -> None:
+    output = {
+        "output": "payback.repaid",
+        "tornado": [],
+        "sobol": [{"path": "demand.peak", "first_order": 1.013, "total_order": 0.998}],
+    }
+    lines = drivers(Figures({"sensitivity": {"outputs": [output], "inputs": []}}), 70, verbose=False)
+    assert "at p5" not in text(lines)
+    assert "demand.peak 100 % " in text(lines)
+
+
+def test_a_life_keeps_its_half_month() -> None:
+    found = plan("rent-or-own-1024-h100", draws=0, overrides=["demand.life=15.5 months"]).to_dict()
+    assert "15.5 months" in text(payback(Figures(found), 70))
+
+
+def test_one_is_no_plural() -> None:
+    assert numbers.number(1.0, "sequences") == "1 sequence"
+    assert numbers.number(2.0, "sequences") == "2 sequences"
+
+
+def test_the_ledger_is_told_month_by_month_when_asked() -> None:
+    found = plan("rent-or-own-1024-h100", draws=0).to_dict()
+    page = table.render(found, Screen(80), verbose=True)
+    rows = [line.split() for line in page.splitlines()]
+    assert ["month", "cash", "out", "so", "far"] in rows
+    last = found["cost"]["monthly"][-1]
+    shown = [numbers.number(last[key], "USD") for key in ("total_usd", "cumulative_usd")]
+    assert ["12", *shown] in rows
+    assert "so far" not in table.render(found, Screen(80))
