@@ -108,7 +108,7 @@ _FIGURES = (
 
 
 def _undominated(points: list[Point]) -> list[Point]:
-    """Those than which no other is, to rounding, as fast and cheaper or as cheap and faster; of equals, the smallest."""
+    """Those than which no other is, to rounding, as fast and cheaper or as cheap and faster; of equals the smallest."""
     best: list[Point] = []
     for point in sorted(points, key=_fastest_first):
         if best and point.usd_per_million_output_tokens >= best[-1].usd_per_million_output_tokens * (1 - SAME):

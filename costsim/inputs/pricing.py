@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.book import BookFile
+from costsim.inputs.hardware import Price, Term
 from costsim.inputs.money import Cost, Serving
 from costsim.inputs.prices import BookEntry, PurchaseQuote, Quote, book_quote, purchase_quote, rent_quote, rent_terms
 from costsim.inputs.source import Place
 from costsim.uncertainty.ranges import Range
+
+PURCHASE = "purchase"
+"""What is sold where it is no term of rent."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,13 @@ class Prices:
         rent: of an hour of a training accelerator.
         purchase: of a training accelerator.
         serving_rent: of an hour of a serving accelerator.
+        notes: prices that the user's own book lacks, so that it was not used for them.
     """
 
     rent: Chosen | None
     purchase: Chosen | None
     serving_rent: Chosen | None
+    notes: tuple[str, ...] = ()
 
 
 def choose(
@@ -78,33 +85,41 @@ def choose(
     problems: list[Problem] = []
     rent_path, own_path = "cost.rent.usd_per_accelerator_hour", "cost.own.usd_per_accelerator"
     served_path = "serving.usd_per_accelerator_hour"
-    term = _term(cost.rent.term, accelerator, any_term)
+    term = _term(cost.rent.term, accelerator, any_term, start)
     find = _Finder(start, place_of, problems, book)
     rent = find.rent(cost.rent.usd_per_accelerator_hour, term, accelerator, rent_path)
     own = find.purchase(cost.own.usd_per_accelerator, accelerator, own_path)
     if rent is None and cost.basis == "rent" and not problems:
-        problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term)))
+        problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term, start)))
     if rent is not None and cost.rent.usd_per_accelerator_hour is None and term != cost.rent.term:
         if cost.rent.commitment:
-            problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term)))
-        note = f"{rent_path}: the price book has no {cost.rent.term} price of {accelerator.label}; {term} stands in"
+            problems.append(_lacking(rent_path, _no_rent(accelerator, cost.rent.term, start)))
+        note = f"{rent_path}: {_without(accelerator, cost.rent.term, start)}; {term} stands in"
         rent = replace(rent, note="; ".join(filter(None, (note, rent.note.removeprefix(f"{rent_path}: ")))))
     if own is None and cost.basis != "rent" and not problems:
-        problems.append(_lacking(own_path, f"no purchase price of {accelerator.label} is known"))
+        problems.append(_lacking(own_path, _no_purchase(accelerator, start)))
+    sold = term if cost.basis == "rent" else PURCHASE
+    stated = cost.rent.usd_per_accelerator_hour if cost.basis == "rent" else cost.own.usd_per_accelerator
+    notes = [_unused(book, accelerator, sold, start)] if stated is None else []
     served = None
     if serving is not None and server is not None:
         stated = serving.usd_per_accelerator_hour
         if stated is None and server.name == accelerator.name and cost.rent.usd_per_accelerator_hour is not None:
-            return _checked(problems, Prices(rent, own, rent))  # one chip has one price, unless another is stated
-        served = find.rent(stated, _term(cost.rent.term, server, any_term), server, served_path)
+            return _checked(problems, rent, own, rent, notes)  # one chip has one price, unless another is stated
+        term = _term(cost.rent.term, server, any_term, start)
+        served = find.rent(stated, term, server, served_path)
         if served is None and server is accelerator:
             served = rent
         if served is None and not problems:
-            problems.append(_lacking(served_path, _no_rent(server, cost.rent.term)))
-    return _checked(problems, Prices(rent, own, served))
+            problems.append(_lacking(served_path, _no_rent(server, cost.rent.term, start)))
+        if stated is None and served is not None and served is not rent:
+            notes.append(_unused(book, server, term, start))
+    return _checked(problems, rent, own, served, notes)
 
 
-def _checked(problems: list[Problem], found: Prices) -> Prices:
+def _checked(
+    problems: list[Problem], rent: Chosen | None, own: Chosen | None, served: Chosen | None, notes: list[str]
+) -> Prices:
     """Prices, where nothing is wrong with them.
 
     Raises:
@@ -112,21 +127,63 @@ def _checked(problems: list[Problem], found: Prices) -> Prices:
     """
     if problems:
         raise InputError(problems)
-    return found
+    return Prices(rent, own, served, tuple(dict.fromkeys(filter(None, notes))))
 
 
-def _term(term: str, accelerator: Accelerator, any_term: bool) -> str:
+def _term(term: str, accelerator: Accelerator, any_term: bool, start: datetime.date) -> str:
     """The term whose price is taken: the one asked for, or the first that the book has."""
-    has = rent_terms(accelerator)
+    has = rent_terms(accelerator, start)
     return term if term in has or not any_term or not has else has[0]
 
 
-def _no_rent(accelerator: Accelerator, term: str) -> str:
-    """That the book has no rental price of a term, and which it has."""
-    has = rent_terms(accelerator)
+def _expired(prices: Iterable[Price], sold: str, start: datetime.date) -> datetime.date | None:
+    """The last day of offers of a kind that have all expired; None where one holds, or there are none."""
+    offers = [price for price in prices if price.sold == sold]
+    if not offers or any(price.holds(start) for price in offers):
+        return None
+    return max(price.until for price in offers if price.until is not None)
+
+
+def _without(accelerator: Accelerator, term: str, start: datetime.date) -> str:
+    """That the price book has no price of a term, or that it has expired."""
+    if ended := _expired(accelerator.prices, term, start):
+        return f"the {term} price of {accelerator.label} expired on {ended}"
+    return f"the price book has no {term} price of {accelerator.label}"
+
+
+def _no_rent(accelerator: Accelerator, term: str, start: datetime.date) -> str:
+    """That the book has no rental price of a term, or an expired one, and which it has on the day."""
+    has, label = rent_terms(accelerator, start), accelerator.label
+    if ended := _expired(accelerator.prices, term, start):
+        others = f"only {' and '.join(has)}" if has else "nor any other"
+        return f"the {term} rental price of {label} expired on {ended}: none holds on {start}, {others}"
     if not has:
-        return f"no rental price of {accelerator.label} is known"
-    return f"no {term} rental price of {accelerator.label} is known, only {' and '.join(has)}"
+        return f"no rental price of {label} is known"
+    return f"no {term} rental price of {label} is known, only {' and '.join(has)}"
+
+
+def _no_purchase(accelerator: Accelerator, start: datetime.date) -> str:
+    """That the book has no purchase price, or that it has expired."""
+    if ended := _expired(accelerator.prices, PURCHASE, start):
+        return f"the purchase price of {accelerator.label} expired on {ended}: none holds on {start}"
+    return f"no purchase price of {accelerator.label} is known"
+
+
+def _unused(book: BookFile | None, accelerator: Accelerator, sold: str, start: datetime.date) -> str:
+    """Why the user's own book was not used for a price: it has none of the kind, or it has expired; empty if it was."""
+    if book is None:
+        return ""
+    own, label = book.of(accelerator), accelerator.label
+    has = {price.sold for price in own if price.holds(start)}
+    if sold in has:
+        return ""
+    if ended := _expired(own, sold, start):
+        return f"prices: the {sold} price of {label} in your book expired on {ended} and was not used"
+    if not own:
+        return f"prices: your book has no price of {label} and was not used for it"
+    names = " and ".join(name for name in (*get_args(Term), PURCHASE) if name in has) or "expired ones"
+    hint = "" if sold == PURCHASE else "; cost.rent.term chooses another"
+    return f"prices: your book has no {sold} price of {label}, only {names}, and was not used for it{hint}"
 
 
 def _lacking(path: str, message: str) -> Problem:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costsim import load_scenario
+from costsim import load_scenario, plan
 from costsim.check import check_file
 from costsim.errors import InputError
 
@@ -175,3 +175,43 @@ def test_a_book_that_is_not_there_is_told_where_it_is_named(inside, tmp_path):
     assert done.returncode == 2
     assert "s.yaml:2" in done.stderr
     assert "none.yaml" in done.stderr
+
+
+def a_book(tmp_path: Path, *offers: str, chip: str = "h100-sxm") -> str:
+    """The path of a price book of one's own with these offers of a chip."""
+    path = tmp_path / "own.yaml"
+    rows = "".join(f"    - {{provider: ours, date: 2026-09-01, source: 'https://example.org', {o}}}\n" for o in offers)
+    path.write_text(f"costsim: 1\nprices:\n  {chip}:\n{rows}", encoding="utf-8")
+    return str(path)
+
+
+H100 = "NVIDIA H100 SXM 80 GB"
+ON_DEMAND, SPOT = "kind: rent, term: on-demand, usd_per_hour: 2.5", "kind: rent, term: spot, usd_per_hour: 1.5"
+ENDED = "kind: rent, term: 1-year, usd_per_hour: 2.1, until: 2026-09-20"
+
+
+def with_own(path: str, **cost: object) -> dict[str, object]:
+    return SCENARIO | {"prices": path, "cost": cost}
+
+
+def test_a_book_without_the_wanted_term_says_that_it_was_not_used(tmp_path):
+    own = a_book(tmp_path, ON_DEMAND, SPOT)
+    notes = plan(with_own(own)).to_dict()["notes"]
+    said = f"prices: your book has no 1-year price of {H100}, only on-demand and spot, and was not used for it"
+    assert f"{said}; cost.rent.term chooses another" in notes
+    used = plan(with_own(own, rent={"term": "on-demand"})).to_dict()
+    assert not any(note.startswith("prices:") for note in used["notes"])
+    owned = plan(with_own(own, basis="own")).to_dict()["notes"]
+    assert any(f"no purchase price of {H100}, only on-demand and spot" in note for note in owned)
+    other = plan(with_own(a_book(tmp_path, ON_DEMAND, chip="h200-sxm"))).to_dict()["notes"]
+    assert f"prices: your book has no price of {H100} and was not used for it" in other
+
+
+def test_an_expired_offer_gives_way_to_the_shipped_book_and_says_so(tmp_path):
+    own = a_book(tmp_path, ENDED)
+    made, shipped = load_scenario(with_own(own)).prices, load_scenario(SCENARIO | {"cost": {}}).prices
+    assert made.rent == shipped.rent
+    assert made.notes == ("prices: the 1-year price of {H100} in your book expired on 2026-09-20 and was not used",)
+    held = load_scenario(with_own(own) | {"start": "2026-09-20"}).prices
+    assert held.rent is not None
+    assert (held.rent.value, held.notes) == (2.1, ())
