@@ -208,11 +208,11 @@ class _Finder:
 
     def rent(self, stated: object, term: str, accelerator: Accelerator, path: str) -> Chosen | None:
         """A price of an hour: stated, by reference, or the book's for the term."""
-        return self.chosen(stated, Quote, lambda: rent_quote(accelerator, term, self.start), path)
+        return self.chosen(stated, Quote, lambda: rent_quote(accelerator, term, self.start), path, accelerator)
 
     def purchase(self, stated: object, accelerator: Accelerator, path: str) -> Chosen | None:
         """A purchase price: stated, by reference, or the book's."""
-        return self.chosen(stated, PurchaseQuote, lambda: purchase_quote(accelerator, self.start), path)
+        return self.chosen(stated, PurchaseQuote, lambda: purchase_quote(accelerator, self.start), path, accelerator)
 
     def chosen(
         self,
@@ -220,6 +220,7 @@ class _Finder:
         wanted: type[Quote] | type[PurchaseQuote],
         from_book: Callable[[], Quote | PurchaseQuote],
         path: str,
+        accelerator: Accelerator,
     ) -> Chosen | None:
         """A price that is stated, that a reference names, or that the book has; None and a problem noted otherwise.
 
@@ -228,6 +229,7 @@ class _Finder:
             wanted: the kind of price.
             from_book: takes the book's where nothing is stated.
             path: of the field.
+            accelerator: that the price is for.
         """
         if isinstance(stated, int | float | Range):
             return Chosen(stated)
@@ -246,9 +248,10 @@ class _Finder:
             is_, expected = ("a purchase price", "a rental price") if rental else ("a rental price", "a purchase price")
             self.problems.append(Problem(f"is {is_}", f"{path}.book", allowed=f"expected {expected}"))
             return None
+        note = _note(quote, path, accelerator)
         if isinstance(quote, Quote):
-            return Chosen(quote.usd_per_hour, _origin(quote), _note(quote, path), warning=_warning(quote))
-        return Chosen(quote.usd, _origin(quote), _note(quote, path), quote.covers, _warning(quote))
+            return Chosen(quote.usd_per_hour, _origin(quote), note, warning=_warning(quote))
+        return Chosen(quote.usd, _origin(quote), note, quote.covers, _warning(quote))
 
 
 def _origin(quote: Quote | PurchaseQuote) -> str:
@@ -257,9 +260,12 @@ def _origin(quote: Quote | PurchaseQuote) -> str:
     return f"price book: {quote.accelerator}, {quote.provider or 'market'}, {what}, {quote.date}"
 
 
-def _note(quote: Quote | PurchaseQuote, path: str) -> str:
-    """What should be said about a price of the book; empty if nothing."""
-    return f"{path}: {quote.note}" if quote.note else ""
+def _note(quote: Quote | PurchaseQuote, path: str, accelerator: Accelerator) -> str:
+    """What should be said about a price of the book, as that it is of another accelerator; empty if nothing."""
+    another = quote.accelerator != accelerator.name
+    whose = f"the price is of {quote.accelerator}, and not of {accelerator.name}" if another else ""
+    said = "; ".join(filter(None, (whose, quote.note)))
+    return f"{path}: {said}" if said else ""
 
 
 def _warning(quote: Quote | PurchaseQuote) -> str:

@@ -220,3 +220,13 @@ def test_an_expired_price_is_as_one_that_is_absent() -> None:
         beside = book(rent("1-year", 3.0), rent("on-demand", 4.0) | until)
         made = plan(changed(SMALL, {"start": "2026-01-01", "cluster.accelerator": beside, "cost.rent": ...})).to_dict()
         assert ("on_demand_usd_per_accelerator_hour" in made["cost"]["rates"]) == shown
+
+
+def test_a_price_of_another_chip_is_noted() -> None:
+    reference = {"usd_per_accelerator_hour": "book:a100-80gb-sxm/on-demand"}
+    made = plan(changed(SMALL, {"cluster.accelerator": "h100-sxm", "cost.rent": reference})).to_dict()
+    said = "cost.rent.usd_per_accelerator_hour: the price is of a100-80gb-sxm, and not of h100-sxm"
+    assert any(note.startswith(said) for note in made["notes"])
+    own = {"usd_per_accelerator_hour": "book:h100/on-demand"}  # an alias of the chip itself
+    same = plan(changed(SMALL, {"cluster.accelerator": "h100-sxm", "cost.rent": own})).to_dict()
+    assert not any("and not of" in note for note in same["notes"])
