@@ -197,9 +197,9 @@ def serving(f: Figures, room: int, *, verbose: bool) -> list[Line]:
 
 
 _OF_PARETO = (
-    ("tokens_per_second_per_user", "speed for a user"),
+    ("tokens_per_second_per_user", "for a user"),
     ("usd_per_million_output_tokens", "cost of output"),
-    ("output_tokens_per_second_per_accelerator", "output an accelerator"),
+    ("output_tokens_per_second_per_accelerator", "an accelerator"),
     ("batch", "batch"),
     ("accelerators_per_replica", "a replica"),
 )
@@ -211,12 +211,14 @@ def _pareto(f: Figures, room: int) -> list[Line]:
     points = f.get("serving.pareto") or []
     if not points:
         return []
-    rows = [
-        [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
-        for point in points
-    ]
+    rows = [[Span(numbers.number(point[name], _unit_of_pareto(name))) for name, _ in _OF_PARETO] for point in points]
     cells = columns([[Span(head, "label") for _, head in _OF_PARETO], *rows], "r" * len(_OF_PARETO))
     return [[], *(part for line in cells for part in fold([line], room))]
+
+
+def _unit_of_pareto(name: str) -> str:
+    """The unit that is shown; that of a batch is plain, and its column narrow."""
+    return "count" if name == "batch" else unit_of(f"serving.pareto.0.{name}")
 
 
 def _assumed_default(row: Mapping[str, Any]) -> bool:
