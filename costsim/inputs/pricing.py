@@ -101,6 +101,8 @@ def choose(
     sold = term if cost.basis == "rent" else PURCHASE
     stated = cost.rent.usd_per_accelerator_hour if cost.basis == "rent" else cost.own.usd_per_accelerator
     notes = [_unused(book, accelerator, sold, start)] if stated is None else []
+    if book is not None and isinstance(stated, int | float | Range):
+        notes.append(f"prices: {rent_path if cost.basis == 'rent' else own_path} is stated, so your book was not asked")
     served = None
     if serving is not None and server is not None:
         stated = serving.usd_per_accelerator_hour

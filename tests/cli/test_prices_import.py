@@ -213,6 +213,8 @@ def test_a_book_without_the_wanted_term_says_that_it_was_not_used(tmp_path):
     assert f"{said}; cost.rent.term chooses another" in notes
     used = plan(with_own(own, rent={"term": "on-demand"})).to_dict()
     assert not any(note.startswith("prices:") for note in used["notes"])
+    stated = plan(with_own(own, rent={"usd_per_accelerator_hour": 3.0})).to_dict()["notes"]
+    assert "prices: cost.rent.usd_per_accelerator_hour is stated, so your book was not asked" in stated
     owned = plan(with_own(own, basis="own")).to_dict()["notes"]
     assert any(f"no purchase price of {H100}, only on-demand and spot" in note for note in owned)
     other = plan(with_own(a_book(tmp_path, ON_DEMAND, chip="h200-sxm"))).to_dict()["notes"]
