@@ -198,6 +198,7 @@ def _price_notes(scenario: Scenario) -> Iterator[str]:
     for price in dict.fromkeys((prices.rent, prices.purchase, prices.serving_rent)):
         if price is not None and price.note:
             yield price.note
+    yield from prices.notes
     yield from (f"{path}: {warning}" for path, warning in _stale_prices(scenario, used=False))
     if scenario.site.note:
         yield scenario.site.note

@@ -13,6 +13,7 @@ from costsim.inputs.calibration import read_calibration
 from costsim.inputs.hf_config import import_config
 from costsim.inputs.law import read_law
 from costsim.inputs.model import load_model
+from costsim.inputs.scenario import load_scenario
 from costsim.inputs.site import read_site
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import Source, read_path
@@ -70,4 +71,4 @@ def _check(path: str) -> None:
     if source is not None and kind in readers:
         readers[kind](source)
         return
-    plan(path, draws=0)
+    plan(load_scenario(path), draws=0)  # loaded as it stands, whose own number of draws may be wrong

@@ -12,6 +12,8 @@ from costsim.quantities import declare
 
 SPEEDS = np.geomspace(2.0, 2000.0, 31)
 """Promises that are tried, tokens a second."""
+SAME = 1e-9
+"""Speeds and costs within this share are one: they are sums of the same terms in another order."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,17 @@ _FIGURES = (
 
 
 def _undominated(points: list[Point]) -> list[Point]:
-    """Those than which no other is as fast and cheaper, or as cheap and faster."""
+    """Those than which no other is, to rounding, as fast and cheaper or as cheap and faster; of equals the smallest."""
     best: list[Point] = []
-    for point in sorted(points, key=lambda p: (-p.tokens_per_second_per_user, p.usd_per_million_output_tokens)):
-        if not best or point.usd_per_million_output_tokens < best[-1].usd_per_million_output_tokens * (1 - 1e-9):
-            best.append(point)
+    for point in sorted(points, key=_fastest_first):
+        if best and point.usd_per_million_output_tokens >= best[-1].usd_per_million_output_tokens * (1 - SAME):
+            continue
+        while best and best[-1].tokens_per_second_per_user <= point.tokens_per_second_per_user * (1 + SAME):
+            best.pop()
+        best.append(point)
     return best[::-1]
+
+
+def _fastest_first(point: Point) -> tuple[float, float, float]:
+    speed, usd = point.tokens_per_second_per_user, point.usd_per_million_output_tokens
+    return -float(f"{speed:.9g}"), float(f"{usd:.9g}"), point.accelerators_per_replica

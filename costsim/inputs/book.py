@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal
 
 import pydantic
@@ -84,11 +85,17 @@ def load_book(
     return read_book(source)
 
 
-def with_book(accelerator: Accelerator, book: BookFile | None) -> Accelerator:
-    """An accelerator with a user's prices: those of a kind and term replace all shipped ones of that kind and term."""
+def with_book(accelerator: Accelerator, book: BookFile | None, on: datetime.date | None = None) -> Accelerator:
+    """An accelerator with a user's prices: those of a kind and term replace all shipped ones of that kind and term.
+
+    Args:
+        accelerator: with the prices of its file.
+        book: the user's.
+        on: a day by which an offer that has expired replaces nothing; default: all replace.
+    """
     own = book.of(accelerator) if book is not None else ()
     if book is None or not own:
         return accelerator
-    has = {(price.kind, price.term) for price in own}
+    has = {(price.kind, price.term) for price in own if on is None or price.holds(on)}
     kept = tuple(price for price in accelerator.prices if (price.kind, price.term) not in has)
     return accelerator.model_copy(update={"prices": (*own, *kept), "sources": {**accelerator.sources, **book.sources}})

@@ -233,9 +233,10 @@ def _cost(scenario: Scenario, drawn: Drawn) -> CostTerms:
 
 def _on_demand(scenario: Scenario) -> float | None:
     """Rent of an hour without a commitment, beside which a term is held; None where the book has none."""
-    if scenario.fields.cost.rent.term not in TERM_YEARS or "on-demand" not in rent_terms(scenario.accelerator):
+    chip, start = scenario.accelerator, scenario.start
+    if scenario.fields.cost.rent.term not in TERM_YEARS or "on-demand" not in rent_terms(chip, start):
         return None
-    return rent_quote(scenario.accelerator, "on-demand", scenario.start).usd_per_hour
+    return rent_quote(chip, "on-demand", start).usd_per_hour
 
 
 def _amount(line: Any) -> Amount | None:

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from costsim.errors import InputError, Problem
 from costsim.inputs.kinds import FieldError, Kind, nearest, shown
-from costsim.inputs.source import Path, Place, Source, dotted, split
+from costsim.inputs.source import SETTING, Path, Place, Source, dotted, split
 
 __all__ = ["ByShape", "Date", "FieldError", "Items", "Strict", "validate"]
 
@@ -176,9 +176,13 @@ def _order(detail: Mapping[str, Any], source: Source) -> tuple[bool, str, int, i
 
 
 def _place(source: Source, path: Path, kind: str, key: bool = False) -> Place:
-    """Where to point: for a missing key of a section that came from another file, at the file that lacks it."""
+    """Where to point: for a missing key of a section that came from another file, at the file that lacks it.
+
+    What a setting lacks is told at the setting.
+    """
     place = source.position(path, key)
-    return source.position(()) if kind == "missing" and place.file != source.file else place
+    elsewhere = place.file != source.file and not place.file.startswith(SETTING)
+    return source.position(()) if kind == "missing" and elsewhere else place
 
 
 def _is_about_key(detail: Mapping[str, Any]) -> bool:
@@ -198,7 +202,7 @@ def _problems(detail: Mapping[str, Any], model: type[pydantic.BaseModel], source
     if kind == "missing":
         return [at(path, "this key is missing")]
     if kind == "extra_forbidden":
-        names = _names(_models_at(model, path[:-1]))
+        names = _names(m for m in _models_at(model, path[:-1]) if path[-1] not in _names([m]))  # of the member chosen
         allowed = f"the keys here are {', '.join(names)}" if names and len(names) <= 30 else ""
         suggestion = nearest(str(path[-1]), names)
         return [at(path, "unknown key", "" if suggestion else allowed, suggestion, key=True)]

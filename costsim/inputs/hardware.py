@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from typing import Literal, TypeAlias, get_args
 
@@ -273,6 +274,15 @@ class Price(Section):
         if problems:
             raise FieldError(problems)
         return self
+
+    @property
+    def sold(self) -> str:
+        """What is sold: a term of rent, or a purchase."""
+        return self.term or self.kind
+
+    def holds(self, day: datetime.date) -> bool:
+        """Whether the offer has not expired by a day."""
+        return self.until is None or self.until >= day
 
 
 class Origin(Strict):

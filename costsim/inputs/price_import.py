@@ -1,7 +1,8 @@
 """Prices of a cloud's catalogue, as SkyPilot keeps them (CSV), for a price book.
 
 Catalogues have known defects: an on-demand price of zero or none where only reserved capacity is sold, a spot price
-that repeats the on-demand one, names that stand for several accelerators. Such prices are refused, each with its line.
+that repeats the on-demand one, names that stand for several accelerators. Such prices are refused, each with its line,
+and so is what no table should have: rows cut short, parts of an accelerator, prices that nobody asks.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 NEEDED = ("accelerator", "count", "on-demand")
 SAME_MEMORY = 0.12
 """A device's memory is that of an accelerator within this share: catalogues count it in MiB, GiB or GB."""
+PLAUSIBLE = 20.0
+"""A rent above this many times the dearest one known of the accelerator is a mistake: rents differ up to tenfold."""
+MOST_USD_PER_HOUR = 1000.0
+"""A rent above this is a mistake where none of the accelerator is known."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ class Catalogue:
     Attributes:
         prices: one for each accelerator, term and provider.
         refused: rows and prices that are none, each with its line and reason.
-        rows: that name an accelerator.
+        rows: that name an accelerator, or are cut short.
+        usable: prices that are none of those refused, of which the best are taken.
     """
 
     prices: tuple[Imported, ...]
     refused: tuple[Problem, ...]
     rows: int
+    usable: int
 
 
 def read_catalogue(path: str, provider: str | None) -> Catalogue:
@@ -89,34 +96,38 @@ def read_catalogue(path: str, provider: str | None) -> Catalogue:
     Raises:
         InputError: it cannot be read, lacks columns, or has no price that can be used; the message says why.
     """
-    rows = _rows(read_text(path, MAX_BYTES), path)
+    rows = _rows(read_text(path, MAX_BYTES), path, provider)
     best: dict[tuple[str, str, str], Imported] = {}
     refused: list[Problem] = []
-    count = 0
-    for line, cells in rows:
-        if not cells["accelerator"]:
+    count = usable = 0
+    for line, cells, cut in rows:
+        if not cells["accelerator"] and not cut:
             continue
         count += 1
+        if cut:
+            refused.append(Problem(cut, file=path, line=line))
+            continue
         try:
             found = list(_prices(cells, provider, path, line, refused))
         except InputError as error:
             refused += error.problems
             continue
+        usable += len(found)
         for price in found:
             key = (price.accelerator, price.term, price.provider)
             if key not in best or _rank(price) < _rank(best[key]):
                 best[key] = price
     if not best:
         raise InputError(refused or Problem("has no row that names an accelerator", file=path))
-    return Catalogue(tuple(best[key] for key in sorted(best)), tuple(refused), count)
+    return Catalogue(tuple(best[key] for key in sorted(best)), tuple(refused), count, usable)
 
 
 def _rank(price: Imported) -> tuple[float, float]:
     return -price.count, price.usd_per_hour
 
 
-def _rows(text: str, path: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line and cells by what they are."""
+def _rows(text: str, path: str, provider: str | None) -> Iterator[tuple[int, dict[str, str], str]]:
+    """Line, cells by what they are, and what is wrong with the row's length; empty if nothing is."""
     reader = csv.reader(io.StringIO(text, newline=""))
     header = [name.strip() for name in next(reader, [])]
     where = {key: next((header.index(n) for n in names if n in header), None) for key, names in COLUMNS.items()}
@@ -130,12 +141,17 @@ def _rows(text: str, path: str) -> Iterator[tuple[int, dict[str, str]]]:
                 for key in lacking
             ]
         )
+    if where["provider"] is None and not provider:
+        raise InputError(_unnamed(path, "no column cloud"))
     for cells in reader:
         if any(cell.strip() for cell in cells):
-            yield (
-                reader.line_num,
-                {key: cells[at].strip() if at is not None and at < len(cells) else "" for key, at in where.items()},
-            )
+            named = {key: cells[at].strip() if at is not None and at < len(cells) else "" for key, at in where.items()}
+            whole = len(cells) == len(header)
+            yield reader.line_num, named, "" if whole else f"has {len(cells)} cells; the header has {len(header)}"
+
+
+def _unnamed(path: str, why: str, line: int = 0) -> Problem:
+    return Problem(f"who asks these prices is not said: {why}", file=path, line=line, allowed="give --provider")
 
 
 def _prices(
@@ -147,12 +163,13 @@ def _prices(
         return Problem(message, COLUMNS[column][0], path, line, allowed=allowed)
 
     count = _number(cells["count"])
-    if count is None or count <= 0:
-        raise InputError(problem(f"{shown(cells['count'])} is no count", "count", "a number above zero"))
+    if count is None or count < 1 or count != int(count):
+        raise InputError(problem(f"{shown(cells['count'])} is no count", "count", "a whole number of accelerators"))
     asks = provider or cells["provider"]
     if not asks:
-        raise InputError(Problem("who asks these prices is not said", file=path, allowed="give --provider"))
-    name = _accelerator(cells, path, line).name
+        raise InputError(_unnamed(path, "the column cloud is empty", line))
+    accelerator = _accelerator(cells, path, line)
+    most, known = _most(accelerator)
     listed = _number(cells["on-demand"])
     for term in ("on-demand", "spot"):
         if not cells[term]:
@@ -166,8 +183,19 @@ def _prices(
             refused.append(problem(f"a price of {price:g} is no offer: it may be sold by reservation alone", term))
         elif term == "spot" and listed is not None and price >= listed:
             refused.append(problem(f"a spot price of {price:g} is not below the on-demand price: a copy of it", term))
+        elif price / count > most:
+            message = f"{price / count:,.6g} USD an hour of one {accelerator.name} is not plausible: {known}"
+            refused.append(problem(message, term, f"at most {most:,.6g}"))
         else:
-            yield Imported(name, term, asks, price / count, cells["region"], count, line)
+            yield Imported(accelerator.name, term, asks, price / count, cells["region"], count, line)
+
+
+def _most(accelerator: Accelerator) -> tuple[float, str]:
+    """The largest plausible rent of an accelerator, USD an hour, and what it rests on."""
+    known = [price.usd_per_hour for price in accelerator.prices if price.usd_per_hour is not None]
+    if not known:
+        return MOST_USD_PER_HOUR, "no rent of it is known"
+    return PLAUSIBLE * max(known), f"the dearest known is {max(known):,.6g}"
 
 
 def _number(cell: str) -> float | None:

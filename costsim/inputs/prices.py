@@ -155,9 +155,9 @@ def rent_quote(accelerator: Accelerator, term: str, as_of: datetime.date, provid
     return Quote(usd_per_hour=row.usd_per_hour, term=row.term, **offer)
 
 
-def rent_terms(accelerator: Accelerator) -> tuple[Term, ...]:
-    """The terms for which the book has a rental price of an accelerator, on-demand first."""
-    has = {row.term for row in accelerator.prices if row.kind == "rent"}
+def rent_terms(accelerator: Accelerator, on: datetime.date) -> tuple[Term, ...]:
+    """The terms for which the book has a rental price that has not expired by a day, on-demand first."""
+    has = {row.term for row in accelerator.prices if row.kind == "rent" and row.holds(on)}
     return tuple(term for term in get_args(Term) if term in has)
 
 
@@ -185,6 +185,7 @@ def purchase_quote(
     ]
     if not rows:
         raise InputError(_no_purchase(accelerator, provider, covers))
+    rows = [(index, row) for index, row in rows if row.holds(as_of)] or rows
     if covers is None:
         newest = max((row for _, row in rows if row.date <= as_of), key=lambda row: row.date, default=None)
         covered = (newest or min((row for _, row in rows), key=lambda row: row.date)).covers
@@ -267,7 +268,7 @@ def _choose(
     accelerator: Accelerator, rows: Sequence[tuple[int, Price]], as_of: datetime.date, amount: Callable[[Price], float]
 ) -> tuple[Price, dict[str, Any]]:
     """The row to take, and how it was chosen, as the fields of an `Offer`."""
-    rows = [(index, row) for index, row in rows if row.until is None or row.until >= as_of]
+    rows = [(index, row) for index, row in rows if row.holds(as_of)]
     if not rows:
         raise InputError(Problem(f"every such price of {accelerator.name} has expired by {as_of}", allowed="state one"))
     past = [(index, row) for index, row in rows if row.date <= as_of]

@@ -56,7 +56,7 @@ def said(
         raise InputError(first.problem("a scenario is a mapping of keys and values", ""))
     told = _opened(_without(_extended(first), "extends"), overrides)
     for index, setting in enumerate(overrides, 1):
-        told = override(told, setting, index)
+        told = override(told, _whole_ramp(told, setting), index)
     assert isinstance(told.value, dict)  # a setting changes no root
     defaults, facts, origins = _defaults(told.value)
     plain, own_facts = split_sourced(told)
@@ -143,6 +143,15 @@ def _without_ramp(parent: Source, child: Source) -> Source:
     assert isinstance(parent.value, dict)
     demand = {key: item for key, item in parent.value["demand"].items() if key != "ramp"}
     return Source(parent.value | {"demand": demand}, parent.file, parent.values, parent.keys)
+
+
+def _whole_ramp(said: Source, setting: str) -> str:
+    """The setting; one that changes the kind of the ramp sets the ramp whole: the keys of kinds do not mix."""
+    key, _, kind = (part.strip() for part in setting.partition("="))
+    demand = said.value.get("demand") if isinstance(said.value, dict) else None
+    ramp = demand.get("ramp") if isinstance(demand, dict) else None
+    changes = key == "demand.ramp.kind" and kind.isalpha() and isinstance(ramp, dict) and ramp.get("kind") != kind
+    return f"demand.ramp={{kind: {kind}}}" if changes else setting
 
 
 def _defaults(said: Mapping[str, Any]) -> tuple[Source, dict[str, Fact], dict[str, str]]:

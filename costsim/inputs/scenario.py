@@ -169,7 +169,7 @@ class Scenario:
                 here[key] = catalogue.resolve(name, self.source.position(path).file)
         rented = [chip for chip in (self.accelerator, self.serving_accelerator) if chip is not None]
         term = value["cost"]["rent"]["term"]
-        if _any_term(self.source) and not all(term in rent_terms(chip) for chip in rented):
+        if _any_term(self.source) and not all(term in rent_terms(chip, self.start) for chip in rented):
             del value["cost"]["rent"]["term"]
         return value
 
@@ -231,8 +231,8 @@ class _Loader:
             self.attempt(lambda: self.fitting(calibration, of_device, precision), "cluster.calibration")
         if self.problems or not (fields and model and chip and stack and law and site):
             raise InputError(_ordered(self.problems, self.source.file))
-        chip = (with_book(chip[0], book), chip[1])
-        server = (with_book(served[0], book) if served else chip[0]) if fields.serving else None
+        chip = (with_book(chip[0], book, start), chip[1])
+        server = (with_book(served[0], book, start) if served else chip[0]) if fields.serving else None
         prices = self.attempt(lambda: self.prices(fields, chip[0], server, start, book))
         if prices is None:
             raise InputError(_ordered(self.problems, self.source.file))

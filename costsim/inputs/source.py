@@ -9,6 +9,8 @@ from costsim.errors import Problem
 
 Value: TypeAlias = "dict[str, Any] | list[Any] | str | int | float | bool | None"
 Path: TypeAlias = "tuple[str | int, ...]"
+SETTING = "--set"
+"""What the places of values that the command line sets begin with."""
 
 
 @dataclass(frozen=True)

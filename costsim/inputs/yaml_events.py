@@ -28,7 +28,6 @@ _NULL = {"", "~", "null", "Null", "NULL"}
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, DEL and C1: they drive terminals
     "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # bidirectional controls, invisible characters
@@ -203,7 +202,10 @@ class _Reader:
         return key
 
     def _scalar(self, event: Any) -> str | int | float | bool | None:
-        """The value of a scalar by YAML 1.2 core."""
+        """The value of a scalar by YAML 1.2 core; what is no finite number stays text.
+
+        No field of a number takes such a text, and who refuses it there tells it beside all else that is wrong.
+        """
         text: str = event.value
         if not event.implicit[0]:  # quoted, or a block
             if bad := _UNPRINTABLE.search(text):
@@ -213,24 +215,19 @@ class _Reader:
             return None
         if text in _BOOL:
             return _BOOL[text]
-        if _NOT_FINITE.fullmatch(text):
-            self._refuse(event, f"'{text}' is no finite number", "expected a finite number")
         if _INT.fullmatch(text):
             if len(text.lstrip("+-")) > MAX_DIGITS:
                 self._refuse(event, f"a whole number of {len(text)} digits", f"at most {MAX_DIGITS} digits")
             return int(text)
         return self._float(event, text) if _FLOAT.fullmatch(text) else text
 
-    def _float(self, event: Any, text: str) -> float:
-        """A number with point or exponent."""
+    def _float(self, event: Any, text: str) -> float | str:
+        """A number with point or exponent; as text if it is too large, or too small to tell from zero."""
         if len(text) > MAX_NUMBER:
             self._refuse(event, f"a number of {len(text)} characters", f"at most {MAX_NUMBER}")
         number = float(text)
-        if math.isinf(number):
-            self._refuse(event, f"'{text}' is too large to be a number", "expected a finite number")
-        if number == 0 and re.match(r"[-+]?[0.]*[1-9]", text):
-            self._refuse(event, f"'{text}' is too small to tell from zero", "expected zero, or more")
-        return number
+        vanished = number == 0 and re.match(r"[-+]?[0.]*[1-9]", text)
+        return text if math.isinf(number) or vanished else number
 
     def _count(self, nodes: int, event: Any) -> None:
         self.nodes += nodes

@@ -11,7 +11,7 @@ from typing import Any
 from costsim.errors import InputError
 from costsim.inputs.files import STDIN, read_text
 from costsim.inputs.kinds import shown
-from costsim.inputs.source import Path, Place, Source, Value, dotted, split
+from costsim.inputs.source import SETTING, Path, Place, Source, Value, dotted, split
 from costsim.inputs.sourced import Fact, split_sourced
 from costsim.inputs.yaml_events import read, read_any
 
@@ -128,7 +128,7 @@ def override(source: Source, setting: str, index: int = 1) -> Source:
     Raises:
         InputError: the setting is malformed, or leads through something that has no keys.
     """
-    place = Place(f"--set {index}")
+    place = Place(f"{SETTING} {index}")
     dotted_key, equals, text = setting.partition("=")
     path = _resolved(split(dotted_key.strip()), source.value)
     if not equals:

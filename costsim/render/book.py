@@ -6,9 +6,23 @@ import datetime
 import json
 from collections.abc import Iterable, Sequence
 
+from costsim.errors import InputError, Problem
 from costsim.inputs.price_import import Imported
 
 SOURCE = "catalogue"
+SUFFIXES = (".yaml", ".yml")
+
+
+def check_output(output: str | None) -> None:
+    """Check that a file's name is one of YAML.
+
+    Raises:
+        InputError: it has the suffix of another format.
+    """
+    name = (output or "").rsplit("/", 1)[-1]
+    suffix = f".{name.rsplit('.', 1)[1].lower()}" if "." in name else ""
+    if suffix not in ("", *SUFFIXES):
+        raise InputError(Problem(f"a price book is YAML, not {suffix}", "--output", allowed=" or ".join(SUFFIXES)))
 
 
 def book_yaml(prices: Sequence[Imported], file: str, as_of: datetime.date, url: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from costsim.render import numbers, verdicts
 from costsim.render.flat import csv_text, markdown_table, markdown_text
-from costsim.render.text import Line, Screen, Span, clean, columns, hang, page, prose
+from costsim.render.text import Line, Screen, Span, clean, columns, fold, hang, page, prose, width
 from costsim.render.verdicts import UNITS, percent, points, share
 from costsim.validation.score import FEW
 
@@ -249,7 +249,14 @@ def _worst_lines(found: Found, room: int) -> list[Line]:
     if room < _WIDE:
         rows = [[*row[:4], "flag" if row[5] else ""] for row in rows]
         header = [*header[:4], ""]
-    return _table(header, rows, "lrrrrl"[: len(header) - 1] + "l") if rows else []
+    if not rows:
+        return []
+    lines = _table(header, rows, "lrrrrl"[: len(header) - 1] + "l")
+    if max(sum(width(span.text) for span in line) for line in lines) <= room:
+        return lines
+    head, *figures = _table(header[1:], [row[1:] for row in rows], "rrrrl"[: len(header) - 2] + "l", indent=2)
+    below = [part for row, line in zip(rows, figures, strict=True) for part in (*fold([Span(row[0])], room), line)]
+    return [[Span(header[0], "label")], head, *below]
 
 
 def _left_out(found: Found, room: int) -> list[Line]:

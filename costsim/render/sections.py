@@ -230,12 +230,14 @@ def _pareto(f: Figures, room: int) -> list[Line]:
     points = f.get("serving.pareto") or []
     if not points:
         return []
-    rows = [
-        [Span(numbers.number(point[name], unit_of(f"serving.pareto.0.{name}"))) for name, _ in _OF_PARETO]
-        for point in points
-    ]
+    rows = [[Span(numbers.number(point[name], _unit_of_pareto(name))) for name, _ in _OF_PARETO] for point in points]
     heads = [Span(head, "label") for _, head in _OF_PARETO]
     return [[], *table([heads, *rows], "r" * len(_OF_PARETO), room)]
+
+
+def _unit_of_pareto(name: str) -> str:
+    """The unit that is shown; that of a batch is plain, and its column narrow."""
+    return "count" if name == "batch" else unit_of(f"serving.pareto.0.{name}")
 
 
 def _assumed_default(row: Mapping[str, Any]) -> bool:

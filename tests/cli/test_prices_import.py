@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from costsim import load_scenario
+from costsim import load_scenario, plan
 from costsim.check import check_file
 from costsim.errors import InputError
 
@@ -50,7 +50,9 @@ def test_a_catalogue_becomes_a_book_and_bad_rows_are_refused_with_their_line(ins
     assert "lambda.csv:7: SpotPrice: a spot price of 1.39 is not below the on-demand price" in done.stderr
     assert "lambda.csv:9: AcceleratorName: unknown accelerator 'Abacus'" in done.stderr
     assert "lambda.csv:10: Price: 'cheap' is no price" in done.stderr
-    assert "3 prices of 8 rows; 4 refused" in done.stderr
+    assert (
+        "8 rows: 5 usable prices, 3 written, the best of each accelerator, term and provider; 4 refused" in done.stderr
+    )
     assert check_file(str(tmp_path / "mine.yaml")) == []
 
 
@@ -79,6 +81,14 @@ def test_the_book_is_used_at_once(inside, tmp_path):
         (HEADER + "x,1,1,H200,8,,0,,us\n", "a price of 0 is no offer"),
         (HEADER + "x,1,1,,,,0.1,,us\n", "has no row that names an accelerator"),
         (HEADER + "x,1,1,H100,none,,1,,us\n", "'none' is no count"),
+        (
+            HEADER + "x,1,1,V100,8,,1e9,,us\n",
+            "1.25e+08 USD an hour of one v100-sxm2-32gb is not plausible: the dearest",
+        ),
+        (HEADER + "x,1,1,MI250X,1,,1000.5,,us\n", "no rent of it is known; at most 1,000"),
+        (HEADER + "x,1,1,H100,0.5,,1,,us\n", "'0.5' is no count; a whole number of accelerators"),
+        (HEADER + "short,124\n", "c.csv:2: has 2 cells; the header has 9"),
+        (HEADER + "x,1,1,H100,8,,8,,us,more\n", "c.csv:2: has 10 cells; the header has 9"),
         (HEADER + "x,1,1,H100,8," + INFO % ("H100", 16384) + ",8,,us\n", "'H100' here has 16 GiB"),
     ],
 )
@@ -95,7 +105,8 @@ def test_a_catalogue_without_a_price_that_can_be_used_is_refused(inside, tmp_pat
     [
         (("export", "c.csv", "--as-of", "2026-09-15"), "cannot 'export' prices"),
         (("import", "c.csv", "--as-of", "soon"), "'soon' is no day"),
-        (("import", "c.csv", "--as-of", "2026-09-15"), "give --provider"),
+        (("import", "c.csv", "--as-of", "2026-09-15"), "c.csv: who asks these prices is not said: no column cloud"),
+        (("import", "c.csv", "--as-of", "2026-09-15", "-o", "mine.csv"), "a price book is YAML, not .csv"),
         (("import", "none.csv", "--as-of", "2026-09-15"), "none.csv"),
     ],
 )
@@ -104,6 +115,7 @@ def test_mistakes_are_told(inside, tmp_path, arguments, message):
     done = inside("prices", *arguments)
     assert done.returncode == 2
     assert message in done.stderr
+    assert done.stderr.count("\n") == 1  # once, and not for every row
 
 
 def written(tmp_path: Path) -> Path:
@@ -175,3 +187,45 @@ def test_a_book_that_is_not_there_is_told_where_it_is_named(inside, tmp_path):
     assert done.returncode == 2
     assert "s.yaml:2" in done.stderr
     assert "none.yaml" in done.stderr
+
+
+def a_book(tmp_path: Path, *offers: str, chip: str = "h100-sxm") -> str:
+    """The path of a price book of one's own with these offers of a chip."""
+    path = tmp_path / "own.yaml"
+    rows = "".join(f"    - {{provider: ours, date: 2026-09-01, source: 'https://example.org', {o}}}\n" for o in offers)
+    path.write_text(f"costsim: 1\nprices:\n  {chip}:\n{rows}", encoding="utf-8")
+    return str(path)
+
+
+H100 = "NVIDIA H100 SXM 80 GB"
+ON_DEMAND, SPOT = "kind: rent, term: on-demand, usd_per_hour: 2.5", "kind: rent, term: spot, usd_per_hour: 1.5"
+ENDED = "kind: rent, term: 1-year, usd_per_hour: 2.1, until: 2026-09-20"
+
+
+def with_own(path: str, **cost: object) -> dict[str, object]:
+    return SCENARIO | {"prices": path, "cost": cost}
+
+
+def test_a_book_without_the_wanted_term_says_that_it_was_not_used(tmp_path):
+    own = a_book(tmp_path, ON_DEMAND, SPOT)
+    notes = plan(with_own(own)).to_dict()["notes"]
+    said = f"prices: your book has no 1-year price of {H100}, only on-demand and spot, and was not used for it"
+    assert f"{said}; cost.rent.term chooses another" in notes
+    used = plan(with_own(own, rent={"term": "on-demand"})).to_dict()
+    assert not any(note.startswith("prices:") for note in used["notes"])
+    stated = plan(with_own(own, rent={"usd_per_accelerator_hour": 3.0})).to_dict()["notes"]
+    assert "prices: cost.rent.usd_per_accelerator_hour is stated, so your book was not asked" in stated
+    owned = plan(with_own(own, basis="own")).to_dict()["notes"]
+    assert any(f"no purchase price of {H100}, only on-demand and spot" in note for note in owned)
+    other = plan(with_own(a_book(tmp_path, ON_DEMAND, chip="h200-sxm"))).to_dict()["notes"]
+    assert f"prices: your book has no price of {H100} and was not used for it" in other
+
+
+def test_an_expired_offer_gives_way_to_the_shipped_book_and_says_so(tmp_path):
+    own = a_book(tmp_path, ENDED)
+    made, shipped = load_scenario(with_own(own)).prices, load_scenario(SCENARIO | {"cost": {}}).prices
+    assert made.rent == shipped.rent
+    assert made.notes == (f"prices: the 1-year price of {H100} in your book expired on 2026-09-20 and was not used",)
+    held = load_scenario(with_own(own) | {"start": "2026-09-20"}).prices
+    assert held.rent is not None
+    assert (held.rent.value, held.notes) == (2.1, ())

@@ -112,3 +112,22 @@ def test_what_only_a_plan_finds_is_found(tmp_path: Path) -> None:
     file.write_text("extends: bloom-176b\ncluster: {accelerators: 100, layout: {tensor: 8}}\n")
     [problem] = check_file(str(file))
     assert (problem.file, problem.line, problem.path) == (str(file), 2, "cluster.layout")
+
+
+def test_numbers_that_are_not_finite_are_told_beside_all_else(tmp_path: Path) -> None:
+    text = """\
+costsim: 1
+name: x
+model: nope
+training: {tokens: .nan, sequence_length: -4, global_batch_tokens: 4M}
+cluster: {accelerator: h100-smx, accelerators: 1e999, mfu: -.Inf}
+cost: {contingency: {value: .NaN, source: mine}}
+uncertainty: {draws: .nan, seed: 1e-999}
+"""
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    told = {problem.path: problem for problem in check_file(str(tmp_path / "s.yaml"))}
+    expected = {"model": 3, "training.tokens": 4, "training.sequence_length": 4, "cluster.accelerator": 5,
+                "cluster.accelerators": 5, "cluster.mfu": 5, "cost.contingency": 6, "uncertainty.draws": 7,
+                "uncertainty.seed": 7}  # fmt: skip
+    assert {path: problem.line for path, problem in told.items()} == expected
+    assert "'.nan' is no number" in told["training.tokens"].message

@@ -12,6 +12,8 @@ from costsim.inputs.prices import PurchaseQuote, Quote, book_date, book_quote, p
 from costsim.inputs.quantity import Range
 from costsim.inputs.source import Place
 
+DAY = date(2025, 7, 1)
+
 
 def rent(day: str, provider: str, usd: float, term: str = "on-demand") -> dict[str, object]:
     return {"kind": "rent", "term": term, "provider": provider, "usd_per_hour": usd, "date": day}
@@ -103,8 +105,14 @@ def test_terms_are_kept_apart() -> None:
 
 
 def test_the_terms_that_the_book_has_can_be_asked_for() -> None:
-    assert rent_terms(chip(rent("2025-06-01", "a", 9.0, "spot"), rent("2025-06-01", "a", 9.0))) == ("on-demand", "spot")
-    assert rent_terms(chip(bought("2025-01-01", 23000))) == ()
+    assert rent_terms(chip(rent("2025-06-01", "a", 9.0, "spot"), rent("2025-06-01", "a", 9.0)), DAY) == (
+        "on-demand",
+        "spot",
+    )
+    assert rent_terms(chip(bought("2025-01-01", 23000)), DAY) == ()
+    expired = chip(rent("2025-06-01", "a", 9.0, "spot") | {"until": "2025-06-30"}, rent("2025-06-01", "a", 9.0))
+    assert rent_terms(expired, date(2025, 6, 30)) == ("on-demand", "spot")
+    assert rent_terms(expired, DAY) == ("on-demand",)
 
 
 @pytest.mark.parametrize(

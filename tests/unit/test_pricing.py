@@ -201,3 +201,32 @@ def test_a_default_term_that_another_stands_in_for_is_noted_and_commits_to_nothi
     [problem] = refused(chip, **{"cost.rent": {"commitment": True}})
     assert "no 1-year rental price" in problem
     assert "stands in" not in prices(book(rent("1-year", 3.0))).rent.note
+
+
+def test_an_expired_price_is_as_one_that_is_absent() -> None:
+    ended = {"until": "2025-12-20"}
+    chip = book(rent("1-year", 3.0) | ended, rent("on-demand", 4.0))
+    chosen = prices(chip).rent
+    assert chosen.value == 4.0
+    assert "the 1-year price of my-chip expired on 2025-12-20; on-demand stands in" in chosen.note
+    [line] = refused(chip, **{"cost.rent": {"term": "1-year"}})
+    assert "the 1-year rental price of my-chip expired on 2025-12-20: none holds on 2026-01-01, only on-demand" in line
+    [line] = refused(book(rent("1-year", 3.0) | ended))
+    assert "expired on 2025-12-20: none holds on 2026-01-01, nor any other" in line
+    [line] = refused(book(rent("1-year", 3.0), bought(9000) | ended), **{"cost.basis": "own"})
+    assert "the purchase price of my-chip expired on 2025-12-20" in line
+    # Beside a term that is held, an on-demand price that has expired is none.
+    for until, shown in (({}, True), (ended, False)):
+        beside = book(rent("1-year", 3.0), rent("on-demand", 4.0) | until)
+        made = plan(changed(SMALL, {"start": "2026-01-01", "cluster.accelerator": beside, "cost.rent": ...})).to_dict()
+        assert ("on_demand_usd_per_accelerator_hour" in made["cost"]["rates"]) == shown
+
+
+def test_a_price_of_another_chip_is_noted() -> None:
+    reference = {"usd_per_accelerator_hour": "book:a100-80gb-sxm/on-demand"}
+    made = plan(changed(SMALL, {"cluster.accelerator": "h100-sxm", "cost.rent": reference})).to_dict()
+    said = "cost.rent.usd_per_accelerator_hour: the price is of a100-80gb-sxm, and not of h100-sxm"
+    assert any(note.startswith(said) for note in made["notes"])
+    own = {"usd_per_accelerator_hour": "book:h100/on-demand"}  # an alias of the chip itself
+    same = plan(changed(SMALL, {"cluster.accelerator": "h100-sxm", "cost.rent": own})).to_dict()
+    assert not any("and not of" in note for note in same["notes"])

@@ -67,6 +67,18 @@ def test_no_line_is_wider_than_the_screen(what, columns):
     assert text.endswith("\ncostsim validate\n")
 
 
+def test_long_names_of_rows_stand_above_their_figures():
+    found = validate("serving")
+    lines = formats.validation_text(found, "table", Screen(80)).splitlines()
+    assert max(map(width, lines)) <= 80
+    at = lines.index("Furthest off")
+    assert lines[at + 1].split() == ["measured", "predicted", "error"]
+    assert lines[at + 2] in {row["id"] for row in found["rows"]}
+    assert lines[at + 3].endswith("%")
+    wide = formats.validation_text(found, "table", Screen(160)).splitlines()
+    assert any(line.startswith(f"{lines[at + 2]} ") for line in wide)  # beside them, where there is room
+
+
 def test_quiet_shows_the_answer_and_what_is_missed():
     found = validate("memory", predictor=predict)
     text = formats.validation_text(found, "table", Screen(), quiet=True)

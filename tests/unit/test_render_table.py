@@ -198,3 +198,21 @@ def test_explanations_follow_where_they_were_asked_for(example: Plan) -> None:
 
 def test_ascii_screens_get_ascii(example: Plan) -> None:
     assert table.render(example, Screen(80, unicode=False)).isascii()
+
+
+def test_ways_to_serve_have_a_line_each_at_eighty_columns(example: Plan) -> None:
+    point = {
+        "accelerators_per_replica": 16,
+        "batch": 100_000,
+        "tokens_per_second_per_user": 1234.5,
+        "output_tokens_per_second_per_accelerator": 76543.0,
+        "usd_per_million_output_tokens": 123.4,
+    }
+    plan = copy.deepcopy(example)
+    plan["serving"]["pareto"] = [point, point]
+    lines = render(plan, verbose=True).splitlines()
+    [at] = [i for i, line in enumerate(lines) if "a replica" in line]
+    assert " ".join(lines[at].split()) == "for a user cost of output an accelerator batch a replica"
+    assert lines[at + 1] == lines[at + 2]
+    assert lines[at + 1].split()[-1] == "16"
+    assert len(lines[at + 1]) <= 80

@@ -450,6 +450,42 @@ def test_a_file_that_is_no_mapping(write: Write, top: str) -> None:
     assert line.startswith(str(write("s.yaml", top)))
 
 
+@pytest.mark.parametrize(
+    ("setting", "lines"),
+    [
+        (
+            "demand.ramp={kind: logistic}",
+            ["demand.ramp.midpoint: this key is missing", "demand.ramp.width: this key is missing"],
+        ),
+        ("demand.ramp.kind=bass", ["demand.ramp.p: this key is missing", "demand.ramp.q: this key is missing"]),
+        (
+            "finance.debt={share: 50%}",
+            ["finance.debt.rate: this key is missing", "finance.debt.due: this key is missing"],
+        ),
+        (
+            "demand.ramp={kind: bass, p: 0.01, q: 0.2, midpoint: 6 months}",
+            ["demand.ramp.midpoint: unknown key; the keys here are kind, p, q"],
+        ),
+        (
+            "demand.ramp.kind=bas",
+            ["demand.ramp.kind: 'bas' is not accepted; one of logistic, bass; did you mean 'bass'?"],
+        ),
+    ],
+)
+def test_what_a_setting_lacks_is_told_at_the_setting(setting: str, lines: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        load_scenario("serve-a-million-users", [setting])
+    assert str(caught.value).splitlines() == [f"--set 1: {line}" for line in lines]
+
+
+def test_a_setting_may_exchange_the_kind_of_the_ramp() -> None:
+    settings = ["demand.ramp.kind=bass", "demand.ramp.p=0.02", "demand.ramp.q=0.4"]
+    ramp = load_scenario("serve-a-million-users", settings).fields.demand.ramp
+    assert (ramp.kind, ramp.p, ramp.q) == ("bass", 0.02, 0.4)
+    same = load_scenario("serve-a-million-users", ["demand.ramp.kind=logistic"]).fields.demand.ramp
+    assert same == load_scenario("serve-a-million-users").fields.demand.ramp
+
+
 # --- what does not go together ----------------------------------------------------------------------------------------
 
 
