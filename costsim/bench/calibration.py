@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from costsim.bench import scaling
-from costsim.bench.record import COMPONENTS, Linear, Measured, Record, Step
+from costsim.bench.record import COMPONENTS, Gemm, Linear, Measured, Record, Step
 from costsim.files import CALIBRATION
 from costsim.inputs.accelerator import load_accelerator
 from costsim.inputs.bench import bench_file
@@ -25,6 +25,7 @@ from costsim.training.identify import Prior, TimedLinear, TimedStep, identify
 
 ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0}
 QUANTILES = 11
+QUANTILE_DIGITS = 4
 DIGITS = 6
 CONFIDENCE_SCORE = 1.96  # half-widths are of 95 % intervals
 HOST_BOUND = 0.8  # a step whose host takes more than this share of its time says little of the device
@@ -151,7 +152,8 @@ def document(record: Record) -> dict[str, Any]:
             for x in record.linears
         ],
         "gemm": [
-            {"m": x.m, "n": x.n, "k": x.k, "layout": x.layout, "dtype": x.dtype, **_timed(x)} for x in record.gemms
+            {"m": x.m, "n": x.n, "k": x.k, "layout": x.layout, "dtype": x.dtype, **_timed(x)}
+            for x in _kept(record.gemms)
         ],
         "bandwidth": [
             {
@@ -224,7 +226,9 @@ def _step(step: Step) -> dict[str, Any]:
         "parallel": step.parallel,
         **_timed(step),
         "best_seconds": _short(step.timing.best),
-        "quantiles_seconds": [_short(float(q)) for q in np.quantile(samples, np.linspace(0, 1, QUANTILES))],
+        "quantiles_seconds": [
+            _short(float(q), QUANTILE_DIGITS) for q in np.quantile(samples, np.linspace(0, 1, QUANTILES))
+        ],
         "components_seconds": {
             name: _short(step.components[name].seconds) for name in COMPONENTS if name in step.components
         },
@@ -254,8 +258,21 @@ def _timed(one: Measured) -> dict[str, Any]:
     }
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS - 1}e}")
+def _kept(gemms: Sequence[Gemm]) -> list[Gemm]:
+    """The table of squares, and of what a search tried the largest rate it found; its samples keep the rest."""
+    best = {id(max(of, key=lambda x: x.flops_per_second)) for of in _by_dtype(gemms).values()}
+    return [x for x in gemms if x.m == x.n == x.k or id(x) in best]
+
+
+def _by_dtype(gemms: Sequence[Gemm]) -> dict[str, list[Gemm]]:
+    found: dict[str, list[Gemm]] = {}
+    for x in gemms:
+        found.setdefault(x.dtype, []).append(x)
+    return found
+
+
+def _short(value: float, digits: int = DIGITS) -> float:
+    return float(f"{value:.{digits - 1}e}")
 
 
 def _identifier(record: Record) -> str:

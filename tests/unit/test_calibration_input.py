@@ -55,6 +55,14 @@ def scenario(calibrated: object, accelerator: object = None, **cluster: object) 
     }
 
 
+def test_a_long_search_leaves_its_best_product_alone_in_the_file():
+    plain = record()
+    (square,) = plain.gemms
+    tried = [replace(square, n=square.n + 128 * turn) for turn in range(1, 40)]  # as fast for more columns: faster
+    rows = calibration.document(replace(plain, gemms=(*tried, square)))["gemm"]
+    assert [(row["n"], row["m"]) for row in rows] == [(square.n + 128 * 39, square.m), (square.n, square.m)]
+
+
 def test_what_is_written_is_read_back(tmp_path):
     path = written(tmp_path)
     assert check_file(path) == []
