@@ -135,8 +135,8 @@ def _cash_out(f: Figures, room: int) -> list[Line]:
     committed = bool(f.value("cost.items.unused_commitment_usd"))
     if not committed:
         return prose(f"cash out: {out[0]} a month over {days}", room)
-    last = f"then {out[-1]} a month until the commitment ends with month {len(rows)}"
-    return prose(f"cash out: {out[0]} a month for {days}, {last}", room)
+    last = f"{out[-1]} in month {len(rows)}, with which the commitment ends"
+    return prose(f"cash out: {out[0]} in month 1, {last}", room)
 
 
 def _ledger(f: Figures, room: int) -> list[Line]:
