@@ -29,6 +29,15 @@ def whole(option: str, text: str | None) -> int | None:
     return None if text is None else int(_read(option, text, Kind(units.COUNT, upper=1e18, whole=True)))
 
 
+def draws(text: str | None) -> int | None:
+    """How many draws ``--draws`` asks for."""
+    from costsim.inputs import units
+    from costsim.inputs.cluster import MOST_DRAWS
+    from costsim.inputs.kinds import Kind
+
+    return None if text is None else int(_read("--draws", text, Kind(units.COUNT, upper=MOST_DRAWS, whole=True)))
+
+
 def _read(option: str, text: str, kind: Any) -> Any:
     """Read a number.
 

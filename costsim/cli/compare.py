@@ -1,6 +1,6 @@
 """``costsim compare``: plans side by side."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ Examples:
   costsim compare a.yaml b.yaml -o comparison.csv
 
 The first scenario is what the others are measured against; --set, --seed and --draws apply to all of them.
+The exit code is 1 where one of them does not fit in memory.
 """
 
 
@@ -32,7 +33,7 @@ def compare(
     _debug: options.Debug = False,
 ) -> None:
     """Plan every scenario and show where they differ."""
-    from costsim.cli.streams import deliver, screen
+    from costsim.cli.streams import complain, deliver, screen
     from costsim.errors import InputError, Problem
     from costsim.render import formats
 
@@ -46,10 +47,19 @@ def compare(
     from costsim.plan import plan
 
     text = read_stdin_text() if "-" in scenarios else None
-    whole = amounts.whole("--seed", seed), amounts.whole("--draws", draws)
+    whole = amounts.whole("--seed", seed), amounts.draws(draws)
     plans = [
         plan(name, overrides=tuple(set_ or ()), seed=whole[0], draws=whole[1], stdin_text=text if name == "-" else None)
         for name in scenarios
     ]
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
-    deliver(formats.comparison_text(side_by_side(plans), kind, shown, verbose=verbose), output, force=force)
+    made = side_by_side(plans)
+    deliver(formats.comparison_text(made, kind, shown, verbose=verbose), output, force=force)
+    refused = [name for name, one in zip(scenarios, made["scenarios"], strict=True) if _does_not_fit(one)]
+    if refused:
+        complain("\n".join(f"the answer is no: {name} does not fit in memory" for name in refused))
+        raise typer.Exit(1)
+
+
+def _does_not_fit(made: dict[str, Any]) -> bool:
+    return (made.get("memory") or {}).get("fits") is False

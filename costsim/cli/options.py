@@ -19,7 +19,7 @@ Set = Annotated[
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of the draws; default the scenario's.")]
 Draws = Annotated[
-    str | None, typer.Option("--draws", metavar="N", help="Draws for ranges; 0 plans at the centre of every range.")
+    str | None, typer.Option("--draws", metavar="N", help="Draws for ranges, at most 10M; 0 plans at their centre.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="The answer only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Everything, with every assumption.")]

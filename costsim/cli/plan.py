@@ -53,7 +53,7 @@ def plan(
 
     kind = formats.choose(format_, output)
     limits = amounts.usd("--max-cost", max_cost), amounts.days("--max-days", max_days)
-    settings = {"seed": amounts.whole("--seed", seed), "draws": amounts.whole("--draws", draws)}
+    settings = {"seed": amounts.whole("--seed", seed), "draws": amounts.draws(draws)}
     made = _make(scenario, overrides=tuple(set_ or ()), explain=explain, sensitivity=sensitivity, **settings)
     shown = screen() if output in (None, "-") else formats.FILE_SCREEN
     deliver(formats.plan_text(made, kind, shown, quiet=quiet, verbose=verbose), output, force=force)

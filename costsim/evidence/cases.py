@@ -9,7 +9,7 @@ from functools import cache
 from costsim.errors import InputError
 from costsim.evidence import understood, words
 from costsim.evidence.limits import contradictions, impossible, shortened, too_many
-from costsim.evidence.shapes import architecture, missing
+from costsim.evidence.shapes import architecture, missing, of_the_shape
 from costsim.evidence.understood import Unread
 from costsim.evidence.words import Row, number
 from costsim.inputs import machine
@@ -217,7 +217,7 @@ def case(row: Row) -> Case:
     parts = devices * (2 if _halves(row, chip_file) else 1)
     if reason := too_many(row, parts):
         raise UnpredictableError(reason)
-    assumed += contradictions(row, sequence, {devices, parts})
+    assumed += [*contradictions(row, sequence, {devices, parts}), *of_the_shape(row, a)]
     if batch is None and "context" in fixed and "tensor" not in fixed:
         batch = devices / fixed["context"] * fixed.get("micro_batch", 1.0)
     if batch is None:

@@ -43,7 +43,9 @@ TELLING: dict[Kind, tuple[str, ...]] = {
     "memory": ("memory_kind", "component"),
     "throughput": SPEED,
 }
-"""Columns of which any one tells that a table is of this kind; the first kind that fits is it."""
+"""Columns of which any one tells that a table is of this kind; the first kind that fits is it.
+
+A table of speeds may print peaks of memory too: ``peak_mem_gib`` tells a table of memory where nothing else tells."""
 
 NEEDED: dict[Kind, tuple[tuple[str, ...], ...]] = {
     "throughput": (("hardware",), ("n_devices",), ("layers",), ("d_model",), SPEED),
@@ -77,7 +79,8 @@ def is_answer(kind: Kind, column: str) -> bool:
 def kind_of(header: Mapping[str, object] | list[str] | tuple[str, ...]) -> Kind | None:
     """Which table a header belongs to; None if it is none of them."""
     present = set(header)
-    return next((kind for kind, columns in TELLING.items() if present & set(columns)), None)
+    found = next((kind for kind, columns in TELLING.items() if present & set(columns)), None)
+    return "memory" if found is None and "peak_mem_gib" in present else found
 
 
 def blanked(row: Mapping[str, str], kind: Kind | None = None) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costsim.evidence import run_cases
+from costsim.evidence import doubts, run_cases
 from costsim.evidence.columns import blanked
 from costsim.evidence.predict_step import as_read, chosen_layouts, log_seconds_per_token
 from costsim.evidence.predicted import Omitted, Predicted, Regime
@@ -113,12 +113,12 @@ def predict_hours(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted
         subset={},
         ideal=made.ideal,
         constant_key=case.constant_key,
-        notes=_notes(made, beside),
+        notes=_notes(row, made, beside),
         unread=case.unread,
     )
 
 
-def _notes(made: Hours, beside: float) -> tuple[str, ...]:
+def _notes(row: Mapping[str, str], made: Hours, beside: float) -> tuple[str, ...]:
     """How the row was read, and what its hours are made of."""
     case = made.run.case
     return (
@@ -126,4 +126,6 @@ def _notes(made: Hours, beside: float) -> tuple[str, ...]:
         f"hours: {made.run.scope}; goodput {made.goodput:.2f}; runs like it take {beside:.2f}x beside",
         *(f"assumed: {text}" for text in made.run.assumed),
         *case.taken,
+        *(f"assumed: {text}" for text in doubts.of_the_layout(case, made.layout)),
+        *doubts.of_the_hours(row),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from math import prod
 
 from costsim.evidence.words import Row, number
@@ -26,7 +26,10 @@ WHOLE = (
 )  # fmt: skip
 """Columns of whole numbers."""
 
-PARTS = (("moe_top_k", "moe_experts"), ("moe_dense_layers", "layers"))
+PARTS = (
+    ("moe_top_k", "moe_experts"), ("moe_dense_layers", "layers"), ("pp", "layers"), ("ep", "moe_experts"),
+    ("active_params_b", "total_params_b"),
+)  # fmt: skip
 """Columns that count a part, and those of the whole."""
 
 LONGEST = 1000
@@ -46,9 +49,14 @@ def impossible(row: Row) -> str | None:
             return f"{column} is {value:g}; expected a whole number"
     for part, whole in PARTS:
         some, every = number(row, part), number(row, whole)
-        if some and every and some > every:
+        if some and every and some > every * (1 + _slack(part)):
             return f"{part} is {some:g}, more than {whole}, {every:g}"
     return _uneven(row)
+
+
+def _slack(part: str) -> float:
+    """Printed parameters are rounded, and sources count embeddings in one way or another; counts are exact."""
+    return PARAMETERS_AGREE if part == "active_params_b" else 0.0
 
 
 def _uneven(row: Row) -> str | None:
@@ -81,6 +89,8 @@ def _product(row: Row, keys: Iterable[str]) -> float:
     return prod(number(row, key) or 1.0 for key in keys)
 
 
+PARAMETERS_AGREE = 0.1
+"""Printed parameters that differ from those of the shape by less are the same but for what is counted."""
 AGREE = 0.02
 """Printed batches that differ by less than this are the same but for rounding."""
 
@@ -105,7 +115,24 @@ def contradictions(row: Row, sequence: float, devices: Collection[float]) -> lis
         )
     if (number(row, "moe_top_k") or 0) > 1 and not (number(row, "moe_experts") or 0) > 1:
         found.append("a dense model: moe_top_k is printed, moe_experts is not")
+    found += _undivided(row)
+    turns = _product(row, ("micro_batch", "grad_accum", "dp"))
+    printed = all(number(row, column) for column in ("micro_batch", "grad_accum", "dp"))
+    whole = sequences or (tokens / sequence if tokens else None)
+    if printed and whole and abs(turns / whole - 1) > AGREE:
+        found.append(f"a batch of {whole:,.6g} sequences, which is not micro_batch x grad_accum x dp, {turns:,.6g}")
     return found
+
+
+DIVIDED = (("pp", "layers"), ("tp", "n_heads"), ("ep", "moe_experts"))
+
+
+def _undivided(row: Row) -> Iterator[str]:
+    """Degrees that do not divide what they split."""
+    for degree, split in DIVIDED:
+        ranks, whole = number(row, degree), number(row, split)
+        if ranks and whole and whole % ranks:
+            yield f"{degree} {ranks:g} as printed, which does not divide {split}, {whole:g}"
 
 
 def shortened(row: Row) -> Row:

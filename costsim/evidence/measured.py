@@ -31,20 +31,34 @@ def tokens_per_second(
         batch: sequences of a step, where known.
         peak: FLOP/s of an accelerator that a utilisation is of where the row prints no peak.
     """
-    printed = number(row, "tok_per_s_per_device") or number(row, "derived_tok_per_s_per_device")
+    printed = speeds(row, devices, sequence, batch)
     if printed:
-        return printed
-    whole = number(row, "tok_per_s")
-    if whole:
-        return whole / devices
-    sequences = number(row, "seqs_per_s")
-    if sequences:
-        return sequences * sequence / devices
-    step = number(row, "step_time_s") or number(row, "step_time_incl_eval_s")
-    if step and batch:
-        return batch * sequence / step / devices
+        return next(iter(printed.values()))
     rate = flops_per_second(row, peak)
     return rate / flops_of_token(row, sequence) if rate else None
+
+
+def speeds(row: Row, devices: float, sequence: float, batch: float | None) -> dict[str, float]:
+    """Tokens a second for each accelerator by the column that prints them, the one that is taken first.
+
+    Args:
+        row: with its measured columns.
+        devices: accelerators of the run.
+        sequence: tokens of a sequence.
+        batch: sequences of a step, where known.
+    """
+    per_unit = {
+        "tok_per_s_per_device": 1.0,
+        "derived_tok_per_s_per_device": 1.0,
+        "tok_per_s": 1 / devices,
+        "seqs_per_s": sequence / devices,
+    }
+    found = {column: value * unit for column, unit in per_unit.items() if (value := number(row, column))}
+    for column in ("step_time_s", "step_time_incl_eval_s"):
+        step = number(row, column)
+        if step and batch:
+            found[column] = batch * sequence / step / devices
+    return found
 
 
 def flops_per_second(row: Row, peak: float | None = None) -> float | None:

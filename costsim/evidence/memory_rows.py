@@ -17,10 +17,12 @@ from costsim.evidence import cases, words
 from costsim.evidence.cases import GIB, Case, UnpredictableError
 from costsim.evidence.choose import chosen
 from costsim.evidence.columns import blanked
+from costsim.evidence.doubts import of_the_layout
 from costsim.evidence.predict_step import layout_in_words
 from costsim.evidence.predicted import Omitted, Predicted, Regime
 from costsim.evidence.words import Row, number, text
 from costsim.inputs.intervals import around
+from costsim.inputs.kinds import shown
 from costsim.training.architecture import parameters
 from costsim.training.device import Stack, Workload
 from costsim.training.layout import SHARDING, Layout
@@ -48,6 +50,20 @@ def counter_of(row: Row) -> Counter:
     if re.search(r"allocated|max_memory_usage|author measurement|^as printed", said):
         return "allocated"
     return "device"
+
+
+_DEVICE = re.compile(r"device|gpu|printed|nvidia-smi|used|total")
+"""Words of a counter that counts all that is taken of the device, or that names no counter."""
+
+
+def counter_doubt(row: Row) -> str | None:
+    """What was taken where the words of a counter are blank or not understood, in words."""
+    said = text(row, "memory_kind")
+    if not said:
+        return "assumed: memory used on the device, as memory_kind is blank"
+    if counter_of(row) == "device" and not _DEVICE.search(said):
+        return f"not understood: memory_kind {shown(row['memory_kind'])}: taken for memory used on the device"
+    return None
 
 
 def predict_memory(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
@@ -163,4 +179,6 @@ def _notes(case: Case, layout: Layout, used: Memory, counter: str) -> tuple[str,
     ]
     if "recompute" not in case.space.fixed:
         read.append("assumed: as few layers are recomputed as likely fit")
-    return (*read, *case.taken)
+    if kind := counter_doubt(case.row):
+        read.append(kind)
+    return (*read, *case.taken, *(f"assumed: {text}" for text in of_the_layout(case, layout)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from costsim.evidence import cases, words
+from costsim.evidence import cases, doubts, words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.columns import blanked
 from costsim.evidence.hours_rows import predict_hours
@@ -101,6 +101,8 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
     reason = cases.ineligible(row)
     if reason:
         return Omitted(name, reason)
+    if reason := doubts.impossible_share(row):
+        raise UnpredictableError(reason)
     made = step_prediction(row, regime)
     case, work = made.case, made.case.works[0]
     batch = float(work.global_batch_sequences) if case.batch_known else None
@@ -109,9 +111,13 @@ def _step(row: Mapping[str, str], regime: Regime) -> Predicted | Omitted:
     if speed is None:
         peak = float(case.chips[0].matmul_flops)
         speed = tokens_per_second(row, case.devices, float(work.sequence_length), batch, peak)
-        beside = (f"measured: a share of the catalogue's {peak / TERA:,.0f} TFLOP/s in {case.precisions[0]}",)
+        beside += (f"measured: a share of the catalogue's {peak / TERA:,.0f} TFLOP/s in {case.precisions[0]}",)
     if speed is None:
         return Omitted(name, f"no speed is printed; predicted {made.seconds:.4g} s a step")
+    mfu = made.ideal * speed * case.devices / made.tokens
+    if reason := doubts.impossible_speed(case, mfu):
+        raise UnpredictableError(reason)
+    beside += tuple(doubts.of_the_speed(row, case, batch, mfu))
     group = row.get("source_group", "")
     of_class = intervals.class_of(case.has_layout, case.experts)
     errors = regime
@@ -154,4 +160,4 @@ def _notes(made: StepPrediction, regime: str) -> tuple[str, ...]:
     ]
     if words.quantization(case.row):
         read.append(f"low-precision products scaled by {words.quantization(case.row)}")
-    return (*read, *case.taken)
+    return (*read, *case.taken, *(f"assumed: {text}" for text in doubts.of_the_layout(case, made.layouts[0])))

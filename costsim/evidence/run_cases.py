@@ -9,7 +9,7 @@ from typing import Literal
 from costsim.evidence import cases, run_words
 from costsim.evidence.cases import Case, UnpredictableError
 from costsim.evidence.limits import impossible
-from costsim.evidence.shapes import architecture, missing
+from costsim.evidence.shapes import architecture, missing, of_the_shape
 from costsim.evidence.understood import misspelt
 from costsim.evidence.words import Row, dated, is_dated, number, year
 from costsim.inputs import catalogue, machine
@@ -123,12 +123,14 @@ def run_case(row: Row) -> RunCase:
     filled = {**row, **_columns(shape), "sharding": run_words.sharding(row), "framework": software}
     filled["n_devices"] = f"{_devices(row, shape, tokens * BILLION, assumed):.0f}"
     if not is_dated(row) or dated(row.get("date") or row.get("release_date", "")) is None:
-        assumed.append(f"software of {year(row):.1f}, as no date is understood")
+        lag = silent().release_lag
+        assumed.append(f"a release in {year(row):.1f}, as no date is understood: software of {year(row) - lag:.1f}")
     filled["date"] = _date(year(row) - silent().release_lag)
     if (chunks := _chunks(row, shape)) > 1:
         filled["vpp"] = str(chunks)
         assumed.append(f"interleaved pipeline of {chunks} chunks")
-    case = replace(cases.case(filled), architecture=shape)
+    assumed += of_the_shape(row, shape) if not missing(row) else ()
+    case = replace(cases.case(filled | {"total_params_b": ""}), architecture=shape)
     scope = run_words.scope(row)
     if scope == "benchmark":
         case = replace(case, evaluation=silent().evaluation - 1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+from costsim.evidence.limits import PARAMETERS_AGREE
 from costsim.evidence.words import Row, flag, number, parallel_blocks, text
-from costsim.training.architecture import Architecture, Attention, Experts
+from costsim.training.architecture import Architecture, Attention, Experts, parameters
 
 NEEDED = ("layers", "d_model", "n_heads", "d_ff", "vocab")
 _MLA = re.compile(r"(?<![a-z_])([a-z_]+?)_?(\d{1,6})(?!\d)")
@@ -86,6 +88,15 @@ def _every(row: Row, routed: int, width: int, shared: int) -> int:
     matrices = 3 if flag(row, "gated_ffn") else 2
     each_layer = layers * (routed + shared) * matrices * hidden * width
     return 2 if each_layer > 1.6 * total * 1e9 else 1
+
+
+def of_the_shape(row: Row, a: Architecture) -> Iterator[str]:
+    """What was taken where the columns of a shape say too little, or something else than its size, in words."""
+    if a.experts is not None and number(row, "moe_top_k") is None:
+        yield "one expert a token, as moe_top_k is blank"
+    printed, shape = number(row, "total_params_b"), parameters(a).total / 1e9
+    if printed and "truncated" not in text(row, "model") and abs(shape / printed - 1) > PARAMETERS_AGREE:
+        yield f"the shape's {shape:,.3g}B parameters, which are not the {printed:,.3g}B of total_params_b"
 
 
 def predicts_more(row: Row) -> bool:

@@ -26,6 +26,8 @@ Degree: TypeAlias = Annotated[int, Kind(units.COUNT, lower=1, upper=1_000_000, w
 ClusterSize: TypeAlias = Annotated[int, Kind(units.COUNT, lower=1, upper=10_000_000, whole=True)]
 SequenceLength: TypeAlias = Annotated[int, Kind(units.COUNT, lower=1, upper=100_000_000, whole=True)]
 
+MOST_DRAWS = 10_000_000
+
 
 class OptimizerFields(Strict):
     """An optimizer and the precision of its states.
@@ -284,7 +286,7 @@ class Uncertainty(Strict):
         sensitivity_points: base points of the quasi-random sequence behind Sobol' indices.
     """
 
-    draws: Annotated[int, Kind(units.COUNT, lower=0, upper=10_000_000, whole=True)]
+    draws: Annotated[int, Kind(units.COUNT, lower=0, upper=MOST_DRAWS, whole=True)]
     seed: Annotated[int, Kind(units.COUNT, lower=0, upper=2**53, whole=True)]
     sensitivity_points: Annotated[int, Kind(units.COUNT, lower=2, upper=2**20, whole=True)]
 

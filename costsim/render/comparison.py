@@ -35,13 +35,13 @@ _BEST = "*"
 
 @dataclass(frozen=True)
 class Row:
-    """A quantity of every scenario: values and ranges as text, absolute and relative differences, and the best one."""
+    """A quantity of every scenario: values and ranges as text, absolute and relative differences, and the best ones."""
 
     label: str
     values: tuple[str, ...]
     ranges: tuple[str, ...] = ()
     changes: tuple[tuple[str, ...], ...] = ()
-    best: int = -1
+    best: tuple[int, ...] = ()
 
 
 def render(comparison: Comparison, screen: Screen, *, verbose: bool = False) -> str:
@@ -56,7 +56,7 @@ def render(comparison: Comparison, screen: Screen, *, verbose: bool = False) -> 
     lines += [[], [Span("Inputs that differ", "label")]]
     lines += _table(inputs, names, room) if inputs else [[Span("  none")]]
     results = result_rows(comparison, verbose=verbose)
-    best = any(row.best >= 0 for row in results)
+    best = any(row.best for row in results)
     lines += [[], [Span("Results", "label"), Span(f"   {_BEST} the better" if best else "", "dim")]]
     lines += _table(results, names, room)
     hidden = len([item for item in comparison["differences"] if item["kind"] == "output"]) - len(results)
@@ -157,17 +157,18 @@ def _all_lose(path: str, values: Sequence[float | None]) -> bool:
     return path == "payback.moic" and all(value is None or value < 1.0 for value in values)
 
 
-def _best(values: Sequence[float | None], better: str) -> int:
+def _best(values: Sequence[float | None], better: str) -> tuple[int, ...]:
     known = [value for value in values if value is not None]
     if better == _NO_BETTER or len(known) < 2 or min(known) == max(known):
-        return -1
-    return values.index(min(known) if better == "lower" else max(known))
+        return ()
+    best = min(known) if better == "lower" else max(known)
+    return tuple(i for i, value in enumerate(values) if value == best)
 
 
 def _cell(row: Row, index: int) -> str:
     change = f"[{', '.join(row.changes[index])}]" if row.changes and row.changes[index] else ""
     drawn = row.ranges[index] if row.ranges else ""
-    return " ".join(part for part in (row.values[index], drawn, change, _BEST if row.best == index else "") if part)
+    return " ".join(part for part in (row.values[index], drawn, change, _BEST if index in row.best else "") if part)
 
 
 def _table(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
@@ -242,7 +243,7 @@ def _list(rows: Sequence[Row], names: Sequence[str], room: int) -> list[Line]:
 
 
 def _value(row: Row, index: int) -> Span:
-    best = row.best == index
+    best = index in row.best
     return Span(f"{row.values[index]} {_BEST}" if best else row.values[index], "good" if best else "")
 
 

@@ -91,6 +91,8 @@ def to_markdown(found: Found) -> str:
     parts += ["## Source groups", markdown_table(header, [_group_cells(one, others) for one in found["groups"]])]
     worst = [_worst_cells(row, found["what"]) for row in _worst(found)]
     parts += ["## Rows that are furthest off", markdown_table(_WORST_HEADER, worst)]
+    if unscored := _unscored(found):
+        parts += [f"## Ran out of memory: {len(unscored):,}", f"{RAN_OUT}: {', '.join(unscored)}"]
     for key in ("ineligible", "skipped"):
         if found[key]:
             told = [[count, reason, ", ".join(ids)] for reason, count, ids in _by_reason(found[key])]
@@ -129,7 +131,10 @@ def _scores(one: Found) -> list[str]:
 
 def _few(one: Found) -> str:
     """A mark on scores that say little."""
-    return "few rows" if 0 < one["n"] < FEW else ""
+    return FEW_ROWS if 0 < one["n"] < FEW else ""
+
+
+FEW_ROWS = "few rows"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str, indent: int = 0) -> list[Line]:
@@ -169,7 +174,8 @@ def _subset_lines(found: Found, room: int) -> list[Line]:
                 same = clear.get(f"{_subset_name(one)}, no flags")
                 errors = "/".join(f"{same[key] * 100:.1f}" for key in _ERRORS) if same else ""
                 cells = [n, median, p90, errors, bias, covered, *(rest if wide else ())]
-                rows.append([f"  {_subset_name(one)}", *cells, _few(one)])
+                few = _few(one) if wide else _SHORT.get(_few(one), "")
+                rows.append([f"  {_subset_name(one)}", *cells, few])
     return _table(header, rows, "l" + "r" * (len(header) - 2) + "l")
 
 
@@ -218,7 +224,7 @@ def _group_cells(one: Found, others: Sequence[str]) -> list[str]:
 
 ONE_MODEL = "one model: not counted"
 """A group that a constant beats, all of whose rows are of one model."""
-_SHORT = {ONE_MODEL: "one model", "lost if new": "lost new"}
+_SHORT = {ONE_MODEL: "one model", "lost if new": "lost new", FEW_ROWS: "few"}
 
 
 _WORST_HEADER = ("row", "measured", "predicted", "error", "80 % interval", "flag")
@@ -251,16 +257,21 @@ def _worst_lines(found: Found, room: int) -> list[Line]:
         header = [*header[:4], ""]
     if not rows:
         return []
+    order = prose("by the factor between measured and predicted, which weighs -50 % as +100 %", room, "dim")
+    after = order if len(rows) > 1 else []
     lines = _table(header, rows, "lrrrrl"[: len(header) - 1] + "l")
     if max(sum(width(span.text) for span in line) for line in lines) <= room:
-        return lines
+        return [*lines, *after]
     head, *figures = _table(header[1:], [row[1:] for row in rows], "rrrrl"[: len(header) - 2] + "l", indent=2)
     below = [part for row, line in zip(rows, figures, strict=True) for part in (*fold([Span(row[0])], room), line)]
-    return [[Span(header[0], "label")], head, *below]
+    return [[Span(header[0], "label")], head, *below, *after]
 
 
 def _left_out(found: Found, room: int) -> list[Line]:
     lines: list[Line] = []
+    if unscored := _unscored(found):
+        head = [[Span(f"{len(unscored):,} rows", "strong")], *prose(", ".join(unscored), room - LABEL_WIDTH - 1)]
+        lines += [[], *hang("Ran out", head, LABEL_WIDTH + 1), *hang("", prose(RAN_OUT, room - LABEL_WIDTH - 1), 12)]
     for key in ("ineligible", "skipped"):
         if found[key]:
             reasons = [f"{count:,}: {reason} ({', '.join(ids)})" for reason, count, ids in _by_reason(found[key])]
@@ -268,6 +279,18 @@ def _left_out(found: Found, room: int) -> list[Line]:
             head = [[Span(f"{len(found[key]):,} rows", "strong")], *text]
             lines += [[], *hang(key.capitalize(), head, LABEL_WIDTH + 1)]
     return lines
+
+
+RAN_OUT = "runs that ended out of memory: predicted, not scored; with the probability of fitting"
+
+
+def _unscored(found: Found) -> list[str]:
+    """Rows of runs that ran out of memory, each with the probability that was given to its fitting."""
+    return [
+        f"{clean(row['id'])} {numbers.number(row['fit_probability'], 'probability')}"
+        for row in found["rows"]
+        if row["measured"] is None and row["fit_probability"] is not None
+    ]
 
 
 _FEW = 3

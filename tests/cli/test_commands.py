@@ -162,6 +162,20 @@ def test_what_does_not_fit_is_planned_and_exits_with_one(inside: Run) -> None:
     assert done.stderr.splitlines()[0] == "the answer is no: it does not fit in memory"
 
 
+def test_a_comparison_with_what_does_not_fit_exits_with_one_and_says_which(inside: Run) -> None:
+    done = inside("compare", "llama-3.1-405b", "llama-3.1-405b", "--draws", "0", "--set", "cluster.accelerators=8",
+                  "--set", "cluster.layout={data: 8, sharding: none}")  # fmt: skip
+    assert done.returncode == 1
+    assert "Inputs that differ" in done.stdout
+    assert done.stderr == "the answer is no: llama-3.1-405b does not fit in memory\n" * 2
+
+
+def test_too_many_draws_are_refused_with_the_true_limit(inside: Run) -> None:
+    done = inside("plan", "gpt2-124m", "--draws", "1e8")
+    assert done.returncode == 2
+    assert re.search(r"--draws: .*between 0 and 1(e\+07|0,000,000|0000000|0M)", done.stderr)
+
+
 def test_comparisons(inside: Run) -> None:
     line = ("compare", "rent-or-own-1024-h100", "rent-or-own-1024-h100-owned", "--draws", "0")
     done = inside(*line)

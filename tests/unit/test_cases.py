@@ -204,7 +204,7 @@ def test_latent_attention() -> None:
         ({"global_batch_seqs": "0.5"}, "global_batch_seqs is 0.5"),
         ({"seq_len": "1e300"}, "expected a number from 1 to"),
         ({"tp": "128"}, "takes 256 devices, the run has 64"),
-        ({"ep": "128"}, "takes 128 devices, the run has 64"),
+        ({"ep": "128", "moe_experts": "128"}, "takes 128 devices, the run has 64"),
         ({"hardware": "Z9000"}, "unknown accelerator 'Z9000'"),
         ({"hardware": ""}, "hardware is blank"),
         ({"hardware": "H10O"}, "unknown accelerator 'H10O'; did you mean 'h100'?"),
@@ -299,7 +299,7 @@ def test_a_framework_that_is_not_known_is_predicted_as_one_that_is_not_named() -
 @pytest.mark.parametrize("chip", ["MI250X", "Trn1"])
 def test_halves_of_a_device_may_be_counted(chip: str) -> None:
     """64 modules are 128 dies or cores: 2 x 64 of them is no contradiction."""
-    row = ROW | {"hardware": chip, "pp": "", "dp": "64", "precision": "bf16"}
+    row = ROW | {"hardware": chip, "pp": "", "dp": "64", "precision": "bf16", "step_time_s": "8"}
     ((made,), _, skipped) = predict("step", [row], "shipped")
     assert not skipped
     assert "printed degrees" not in str(made.notes)

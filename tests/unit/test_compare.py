@@ -106,6 +106,11 @@ def test_inputs_come_first_and_the_better_result_is_marked(plans: list[Plan]) ->
     assert page.endswith("costsim compare\n")
 
 
+def test_all_of_equals_are_marked_the_better(plans: list[Plan]) -> None:
+    page = rendered.render(compare([plans[0], plans[1], plans[1]]), Screen(120))
+    assert re.search(r"Cost of the final +\$72\.6M +\$58\.1M \* +\$58\.1M \*\n", page)
+
+
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 @pytest.mark.parametrize("verbose", [False, True])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -47,9 +48,19 @@ def test_a_group_of_one_model_that_a_constant_beats_is_marked_and_not_counted():
 
 def test_scores_of_few_rows_are_marked():
     lines = formats.validation_text(validate("step", predictor=predict), "table", Screen(80)).splitlines()
-    few = [line for line in lines if line.endswith("few rows")]
+    few = [line for line in lines if line.endswith("  few")]
     assert any(line.startswith("bigscience-bloom") for line in few)
     assert not any(line.startswith(("llm-foundry", "all")) for line in few)
+
+
+def test_runs_that_ran_out_of_memory_are_shown_with_their_chance_of_fitting():
+    found = validate("memory")
+    out = [row["id"] for row in found["rows"] if row["measured"] is None]
+    assert found["pooled"]["n"] + len(out) + len(found["skipped"]) + len(found["ineligible"]) == 96
+    for kind in ("table", "markdown"):
+        text = formats.validation_text(found, kind, Screen(120))
+        assert re.search(r"Ran out.*\b3\b", text)
+        assert all(re.search(rf"{name} \d+ %", text) for name in out)
 
 
 def test_the_first_line_says_which_constants_were_used():
