@@ -143,7 +143,7 @@ def measure(
         components=_by_component(collected.samples),
         compiled=compiled,
         role=role,
-        peak_bytes=None if floor is None or peak is None else peak - floor,
+        peak_bytes=None if floor is None or peak is None or peak <= floor else peak - floor,
         host_seconds=median([one.host for one in collected.samples]),
         first_loss=first_loss,
         last_loss=trainer.loss_now(),

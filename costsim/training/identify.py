@@ -15,6 +15,8 @@ Flags: TypeAlias = NDArray[np.bool_]
 
 ROUNDS = 4  # the roofline of thin products depends on the rate that is fitted, and weakly: two rounds settle it
 SWEEPS = 20_000
+LEAST: Array = np.array([0.25 if name == "matmul" else 0.0 for name in NAMES])
+"""Bounds over the priors: no product runs at four times the largest rate that was found, nothing takes negative time."""
 NARROWED = 0.9  # an estimate whose standard deviation is still more than this share of the prior's was not identified
 
 
@@ -92,14 +94,14 @@ def identify(steps: Sequence[TimedStep], linears: Sequence[TimedLinear], prior: 
         shrink = 1 / prior.spread
         matrix = np.vstack([rows * prior.centre * scale[:, None], np.diag(shrink)])
         wanted = np.concatenate([_times(steps, linears) * scale, shrink])
-        share = nonnegative(matrix, wanted)
-        rate = float(1 / (share[0] * prior.centre[0])) if share[0] > 0 else rate
+        share = LEAST + nonnegative(matrix, wanted - matrix @ LEAST)
+        rate = float(1 / (share[0] * prior.centre[0]))
     left = matrix @ share - wanted
     freedom = max(1, len(wanted) - len(NAMES))
     noise = max(1.0, float(left @ left) / freedom)
     covariance: Array = np.asarray(np.linalg.inv(matrix.T @ matrix) * noise, dtype=np.float64)
     spread: Array = np.sqrt(np.diag(covariance))
-    bound: Flags = share <= 0
+    bound: Flags = share <= LEAST
     known = (spread < NARROWED * prior.spread) & ~bound
     return Coefficients(
         values=share * prior.centre,

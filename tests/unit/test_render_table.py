@@ -211,8 +211,8 @@ def test_ways_to_serve_have_a_line_each_at_eighty_columns(example: Plan) -> None
     plan = copy.deepcopy(example)
     plan["serving"]["pareto"] = [point, point]
     lines = render(plan, verbose=True).splitlines()
-    [at] = [i for i, line in enumerate(lines) if "a replica" in line]
-    assert " ".join(lines[at].split()) == "for a user cost of output an accelerator batch a replica"
+    [at] = [i for i, line in enumerate(lines) if "for a user" in line]
+    assert " ".join(lines[at].split()) == "for a user output an accelerator batch replica"
     assert lines[at + 1] == lines[at + 2]
     assert lines[at + 1].split()[-1] == "16"
     assert len(lines[at + 1]) <= 80
