@@ -18,7 +18,9 @@ class MissingTorchError(CostsimError):
     """Torch is not installed, and nothing can be measured without it."""
 
     def __init__(self) -> None:
-        super().__init__("bench: measures with torch, which is not installed; pip install 'costsim[bench]'")
+        super().__init__(
+            "bench: measures with torch, which is not installed; pip install 'costsim[bench]', in a checkout '.[bench]'"
+        )
 
 
 def bench(request: Request, watcher: Watcher) -> dict[str, Any] | None:

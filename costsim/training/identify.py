@@ -16,7 +16,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 ROUNDS = 4  # the roofline of thin products depends on the rate that is fitted, and weakly: two rounds settle it
 SWEEPS = 20_000
 LEAST: Array = np.array([0.25 if name == "matmul" else 0.0 for name in NAMES])
-"""Bounds over the priors: no product runs at four times the largest rate that was found, nothing takes negative time."""
+"""Bounds over priors: no product runs at four times the largest rate that was found, nothing takes negative time."""
 NARROWED = 0.9  # an estimate whose standard deviation is still more than this share of the prior's was not identified
 
 
