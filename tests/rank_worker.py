@@ -58,3 +58,4 @@ if together.first:
     out.write_text(json.dumps({"items": found, "lost": lost, "rule": len(bench_file().ranks.layers)}))
     os._exit(0)
 rank_tasks.follow(together, tasks)
+os._exit(0)  # as the program ends: threads of gloo may abort an interpreter that is taken apart
