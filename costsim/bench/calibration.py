@@ -260,15 +260,9 @@ def _timed(one: Measured) -> dict[str, Any]:
 
 def _kept(gemms: Sequence[Gemm]) -> list[Gemm]:
     """The table of squares, and of what a search tried the largest rate it found; its samples keep the rest."""
-    best = {id(max(of, key=lambda x: x.flops_per_second)) for of in _by_dtype(gemms).values()}
-    return [x for x in gemms if x.m == x.n == x.k or id(x) in best]
-
-
-def _by_dtype(gemms: Sequence[Gemm]) -> dict[str, list[Gemm]]:
-    found: dict[str, list[Gemm]] = {}
-    for x in gemms:
-        found.setdefault(x.dtype, []).append(x)
-    return found
+    formats = {x.dtype for x in gemms}
+    fastest = {f: max((x for x in gemms if x.dtype == f), key=lambda x: x.flops_per_second) for f in formats}
+    return [x for x in gemms if x.m == x.n == x.k or x is fastest[x.dtype]]
 
 
 def _short(value: float, digits: int = DIGITS) -> float:

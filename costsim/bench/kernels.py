@@ -6,7 +6,6 @@ Zeros would flatter: a GPU that multiplies them draws less power and keeps a hig
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import get_args
 
 import torch
 
@@ -17,7 +16,6 @@ from costsim.bench.statistics import Rule
 from costsim.bench.timing import timed
 from costsim.inputs.bench import NoiseLimits
 
-LAYOUTS = get_args(Layout)
 SMALLEST = 2**28  # bytes to copy where the system tells of no cache
 
 

@@ -227,10 +227,6 @@ class Step(Measured):
         """Tokens of one step of one rank."""
         return self.sequence * self.micro_batch
 
-    def sum_of(self, *names: str) -> float:
-        """Seconds of some components together, at their medians."""
-        return sum(self.components[name].seconds for name in names)
-
 
 @dataclass(frozen=True)
 class Device:

@@ -144,7 +144,9 @@ def _inside(record: Record) -> list[Finding]:
         )
         found.append(Finding("warning", text))
     bound = [
-        s for s in record.steps if record.device.kind != "cpu" and (s.host_seconds or 0) >= 0.95 * s.timing.seconds
+        s
+        for s in record.steps
+        if record.device.kind != "cpu" and (s.host_seconds or 0) >= ISSUE_BOUND * s.timing.seconds
     ]
     if bound:
         text = (
