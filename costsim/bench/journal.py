@@ -16,6 +16,7 @@ from typing import Any
 from costsim.bench.record import (
     Bandwidth,
     Collective,
+    Cut,
     Device,
     Dtype,
     Energy,
@@ -150,7 +151,7 @@ def read(path: Path) -> Journal | None:
     return Journal(start, tuple(entries), any(line.get("kind") == "end" for line in lines))
 
 
-def record(start: Start, entries: Iterable[Entry], verdict: Verdict, notes: Iterable[str], *, complete: bool) -> Record:
+def record(start: Start, entries: Iterable[Entry], verdict: Verdict, notes: Iterable[str], cut: Cut | None) -> Record:
     """All measurements as one record."""
     items = [entry.item for entry in entries]
     parts = {name: tuple(item for item in items if type(item) is kind) for kind, name in _PLURAL.items()}
@@ -162,7 +163,7 @@ def record(start: Start, entries: Iterable[Entry], verdict: Verdict, notes: Iter
         device=start.device,
         software=start.software,
         verdict=verdict,
-        complete=complete,
+        cut=cut,
         energy=energies[-1] if energies else Energy("none", "not measured"),
         notes=tuple(notes),
         **parts,  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from costsim.inputs.bench import Limits, NoiseLimits
 
 Level = Literal["good", "noisy", "refused"]
 _ORDER: tuple[Level, ...] = ("good", "noisy", "refused")
+REFUSED = _ORDER.index("refused")
 _HARDWARE = (
     "hardware",
     "thermal",
@@ -47,6 +48,16 @@ def verdict(conditions: Conditions, timing: Timing, limits: NoiseLimits, threads
     return Verdict(_ORDER[worst], tuple(reason for grade, reason in found if grade != "good"))
 
 
+def crowded(conditions: Conditions, limits: NoiseLimits, threads: int = 1) -> bool:
+    """Whether other programs alone are reason enough to refuse a measurement."""
+    return any(grade == "refused" for grade, _ in _others(conditions, limits, threads))
+
+
+def grade(verdict: Verdict) -> int:
+    """0 for a good measurement, more for a worse one."""
+    return _ORDER.index(verdict.status) if verdict.status in _ORDER else len(_ORDER)
+
+
 def together(verdicts: Sequence[Verdict]) -> Verdict:
     """The worst of several, with their reasons; of those that differ in their numbers only, the first."""
     worst = max((_ORDER.index(one.status) for one in verdicts if one.status in _ORDER), default=0)
@@ -66,8 +77,8 @@ def unseen(conditions: Conditions) -> str | None:
     return "this system tells no pressure (/proc/pressure), so other programs show in the spread of the times only"
 
 
-def _readings(c: Conditions, timing: Timing, limits: NoiseLimits, threads: int) -> Iterator[tuple[Level, str]]:
-    """Each reading with its grade and its words."""
+def _others(c: Conditions, limits: NoiseLimits, threads: int) -> Iterator[tuple[Level, str]]:
+    """What tells of other programs, with its grade and its words."""
     if c.pressure is not None:
         words = f"for {c.pressure:.0%} of the time some task waited for a processor (other programs are running)"
         yield level(c.pressure, limits.pressure), words
@@ -77,12 +88,17 @@ def _readings(c: Conditions, timing: Timing, limits: NoiseLimits, threads: int) 
         switches = None if c.involuntary_per_second is None else c.involuntary_per_second / threads
         words = f"each thread lost its processor {switches or 0:.0f} times a second (other programs are running)"
         yield level(switches, limits.involuntary_per_second), words
-    yield level(c.steal, limits.steal), f"the hypervisor gave {c.steal or 0:.0%} of the time to other machines"
-    width = timing.half_width
-    yield level(width, limits.half_width), f"times spread: the median is known to ±{width:.1%} only"
     if c.other_processes:
         noun = "process" if c.other_processes == 1 else "processes"
         yield "refused", f"{c.other_processes} other {noun} on the accelerator"
+
+
+def _readings(c: Conditions, timing: Timing, limits: NoiseLimits, threads: int) -> Iterator[tuple[Level, str]]:
+    """Each reading with its grade and its words."""
+    yield from _others(c, limits, threads)
+    yield level(c.steal, limits.steal), f"the hypervisor gave {c.steal or 0:.0%} of the time to other machines"
+    width = timing.half_width
+    yield level(width, limits.half_width), f"times spread: the median is known to ±{width:.1%} only"
     hot = [reason for reason in c.throttle if reason.startswith(_HARDWARE)]
     if hot:
         yield "noisy", f"the accelerator slowed itself down: {', '.join(hot)}"

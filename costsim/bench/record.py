@@ -13,6 +13,7 @@ from costsim.training.architecture import Architecture
 
 Mode = Literal["quick", "default", "full"]
 Status = Literal["good", "noisy", "refused", "partial"]
+Cut = Literal["interrupt", "busy machine", "lost rank"]
 Dtype = Literal["fp32", "tf32", "bf16"]
 Layout = Literal["forward", "dgrad", "wgrad"]
 
@@ -343,7 +344,7 @@ class Record:
         collectives: of ranks, under torchrun.
         energy: of a step.
         verdict: of all of it.
-        complete: whether nothing was left out by an interrupt.
+        cut: what ended it before everything was measured; None where nothing did.
         notes: what a reader should know: shapes that were made smaller, what was left out and why.
     """
 
@@ -353,7 +354,7 @@ class Record:
     device: Device
     software: Software
     verdict: Verdict
-    complete: bool = True
+    cut: Cut | None = None
     gemms: tuple[Gemm, ...] = ()
     linears: tuple[Linear, ...] = ()
     bandwidths: tuple[Bandwidth, ...] = ()
@@ -362,3 +363,8 @@ class Record:
     collectives: tuple[Collective, ...] = ()
     energy: Energy = field(default_factory=lambda: Energy("none", "not measured"))
     notes: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was left out."""
+        return self.cut is None

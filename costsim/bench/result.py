@@ -37,6 +37,7 @@ def to_dict(
         "software": asdict(record.software),
         "verdict": asdict(record.verdict),
         "complete": record.complete,
+        "cut": record.cut,
         "headline": _headline(record, known),
         "steps": [_step(step, known) for step in record.steps],
         "products": [

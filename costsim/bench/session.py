@@ -7,7 +7,8 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeGuard
 
 import torch
 
@@ -16,7 +17,19 @@ from costsim.bench.decoder import unsupported
 from costsim.bench.devices import Backend, Cuda, open_device
 from costsim.bench.journal import Entry, Item, Start
 from costsim.bench.kernels import adamw
-from costsim.bench.record import Energy, Record, Software, Step, Verdict
+from costsim.bench.record import (
+    Bandwidth,
+    Collective,
+    Cut,
+    Energy,
+    Gemm,
+    Linear,
+    Optimizer,
+    Record,
+    Software,
+    Step,
+    Verdict,
+)
 from costsim.bench.reference import Reference, reference
 from costsim.bench.request import Request
 from costsim.bench.room import Work
@@ -26,6 +39,11 @@ from costsim.inputs.bench import bench_file
 from costsim.inputs.model import load_model
 from costsim.version import version
 
+_CUTS: dict[Cut, str] = {
+    "interrupt": "interrupted",
+    "busy machine": "other programs took the machine",
+    "lost rank": "a rank was lost",
+}
 LAYERS = 2  # of a target's step: its blocks are timed inside one step, so that no two runs are subtracted
 
 
@@ -95,9 +113,10 @@ def prepare(request: Request) -> Prepared:
 
 
 def run(prepared: Prepared, watcher: Watcher) -> Outcome:
-    """Measure everything, and once more what other programs spoiled if that was the exception.
+    """Measure everything, and once more what was disturbed if that was the exception.
 
-    An interrupt from the keyboard ends it with what has been measured.
+    An interrupt from the keyboard ends it with what has been measured; so does a machine that is busy from one
+    measurement to the next, unless noisy measurements are accepted.
 
     Raises:
         InputError: there is an unfinished journal, and neither ``resume`` nor ``force``; or it is of another bench.
@@ -109,49 +128,84 @@ def run(prepared: Prepared, watcher: Watcher) -> Outcome:
     done = {entry.key.split("/")[0] for entry in entries}
     left = [task for task in prepared.tasks if task.key not in done]
     watcher.planned(left)
-    complete, begun = True, time.perf_counter()
+    cut: Cut | None = None
     try:
         with rank_tasks.led(prepared.setting.ranks) as measured:
-            for task in left:
-                _measure(task, measured, entries, writer, watcher)
-            for task in _spoiled(prepared.tasks, entries):
-                if time.perf_counter() - begun > prepared.setting.fields.again_before:
-                    break
-                _measure(task, measured, entries, writer, watcher)
-        writer.end()
+            cut = _all(prepared, left, partial(_measure, measured, entries, writer, watcher), entries)
+        if cut is None:
+            writer.end()
     except KeyboardInterrupt:
-        complete = False
+        cut = "interrupt"
     except ranks.RankLostError as error:
-        complete = False
+        cut = "lost rank"
         prepared.setting.notes.append(str(error))
-    return outcome(prepared, entries, complete=complete)
+    return outcome(prepared, entries, cut)
 
 
-def outcome(prepared: Prepared, entries: list[Entry], *, complete: bool) -> Outcome:
-    """What the measurements say together; of one that was made again, the last counts."""
-    latest = list({entry.key: entry for entry in entries}.values())
-    items = [entry.item for entry in latest]
+def _all(prepared: Prepared, left: list[Task], measure: Callable[[Task], None], entries: list[Entry]) -> Cut | None:
+    """Measure what is left, then again what was disturbed, the worst first, while there is time for it."""
+    setting, begun = prepared.setting, time.perf_counter()
+    for task in left:
+        measure(task)
+        if not prepared.request.accept_noisy and _crowded(setting, entries):
+            return "busy machine"
+    for task in _spoiled(prepared.tasks, entries):
+        if time.perf_counter() - begun + task.seconds < setting.fields.again_before:
+            measure(task)
+    return None
+
+
+def _crowded(setting: Setting, entries: list[Entry]) -> bool:
+    """Whether the last few measurements were all refused for other programs: more of them would be no use."""
+    limits, threads = setting.file.noise, setting.backend.threads
+    last = [item.conditions for item in (entry.item for entry in entries) if _alone(item)][-limits.in_a_row :]
+    return len(last) == limits.in_a_row and all(noise.crowded(one, limits, threads) for one in last)
+
+
+def _alone(item: Item) -> TypeGuard[Gemm | Linear | Bandwidth | Optimizer | Step]:
+    """Whether a process measured it by itself: threads that move data between ranks look like other programs."""
+    return not isinstance(item, Energy | Collective) and not (isinstance(item, Step) and item.ranks > 1)
+
+
+def outcome(prepared: Prepared, entries: list[Entry], cut: Cut | None) -> Outcome:
+    """What the measurements say together; of one that was made again, the least disturbed counts."""
+    kept = _best(entries)
+    items = [entry.item for entry in kept]
     conditions = [item.conditions for item in items if not isinstance(item, Energy)]
     blind = noise.unseen(conditions[0]) if conditions else None
     notes = [*prepared.setting.notes, *([blind] if blind else [])]
-    made = journal.record(prepared.start, latest, overall(items, complete=complete), notes, complete=complete)
+    made = journal.record(prepared.start, kept, overall(items, cut), notes, cut)
     return Outcome(made, prepared.known)
 
 
-def overall(items: list[Item], *, complete: bool = True) -> Verdict:
+def _best(entries: list[Entry]) -> list[Entry]:
+    """Of every measurement the least disturbed, and the last of those."""
+    found: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.key not in found or _grade(entry) <= _grade(found[entry.key]):
+            found[entry.key] = entry
+    return list(found.values())
+
+
+def _grade(entry: Entry) -> int:
+    """How disturbed a measurement was; energy is not judged."""
+    return 0 if isinstance(entry.item, Energy) else noise.grade(entry.item.verdict)
+
+
+def overall(items: list[Item], cut: Cut | None = None) -> Verdict:
     """The verdict on a bench: that of its steps, refused too where most of the other measurements are.
 
     Args:
         items: all measurements.
-        complete: whether nothing was left out.
+        cut: what ended it early.
     """
     steps = noise.together([item.verdict for item in items if isinstance(item, Step)])
     others = [item.verdict for item in items if not isinstance(item, Step | Energy)]
     refused = [verdict for verdict in others if verdict.status == "refused"]
     if steps.status == "refused" or len(refused) * 2 > len(others):
         return steps if steps.status == "refused" else noise.together(refused)
-    if not complete:
-        return Verdict("partial", ("interrupted: not everything was measured", *steps.reasons))
+    if cut is not None:
+        return Verdict("partial", (f"{_CUTS[cut]}: not everything was measured", *steps.reasons))
     if refused and steps.status == "good":
         words = f"{len(refused)} of {len(others)} measurements beside the steps were disturbed: "
         return Verdict("noisy", (words + "; ".join(noise.together(refused).reasons),))
@@ -159,11 +213,11 @@ def overall(items: list[Item], *, complete: bool = True) -> Verdict:
 
 
 def _measure(
-    task: Task,
     measured: Callable[[Task, Keep], None],
     entries: list[Entry],
     writer: journal.Writer,
     watcher: Watcher,
+    task: Task,
 ) -> None:
     """Run a task and keep each thing as soon as it is measured."""
     before = len(entries)
@@ -179,11 +233,12 @@ def _measure(
 
 
 def _spoiled(made: list[Task], entries: list[Entry]) -> list[Task]:
-    """Tasks to run again: those that were refused, unless most were, when it would be no use."""
-    bad = {
-        entry.key for entry in entries if not isinstance(entry.item, Energy) and entry.item.verdict.status == "refused"
-    }
-    return [task for task in made if task.key in bad] if len(bad) * 2 < len(entries) else []
+    """Tasks to run again, the most disturbed first; none if most were refused, when it would be no use."""
+    grades = {entry.key: _grade(entry) for entry in entries}
+    if 2 * sum(grade >= noise.REFUSED for grade in grades.values()) >= len(grades):
+        return []
+    bad = [task for task in made if grades.get(task.key, 0) > 0]
+    return sorted(bad, key=lambda task: -grades[task.key])
 
 
 def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
@@ -191,14 +246,16 @@ def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
     request = prepared.request
     before = journal.read(writer.path) if writer.path is not None else None
     if request.resume:
-        if before is None or before.complete:
-            said = "there is no unfinished bench" if before is None else "that bench came to its end"
-            raise InputError(Problem(f"{said} to resume", "--resume", file=str(writer.path or "")))
+        usable = [] if before is None else [entry for entry in before.entries if _grade(entry) < noise.REFUSED]
+        if before is None or (before.complete and len(usable) == len(before.entries)):
+            said = "there is no bench to resume" if before is None else "that bench is over, and none of it was refused"
+            allowed = "without --resume, it begins anew"
+            raise InputError(Problem(said, "--resume", file=str(writer.path or ""), allowed=allowed))
         if not before.start.same_as(prepared.start):
             allowed = f"it was of {_words(before.start)}; this is of {_words(prepared.start)}"
             raise InputError(Problem("is of another bench", "--resume", file=str(writer.path), allowed=allowed))
-        prepared.setting.notes.append(f"resumed: {len(before.entries)} measurements are from {before.start.created}")
-        return list(before.entries)
+        prepared.setting.notes.append(f"resumed: {len(usable)} measurements are from {before.start.created}")
+        return usable
     if before is not None and not before.complete and before.entries and not request.force:
         message = f"holds {len(before.entries)} measurements of a bench that was cut short at {before.start.created}"
         allowed = "--resume continues it, --force begins anew"

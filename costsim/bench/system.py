@@ -30,7 +30,10 @@ def keep_heap() -> bool:
 
 def return_heap() -> bool:
     """Let malloc give every tensor back when it is freed, so that resident memory is that of live tensors."""
-    return _mallopt({_M_MMAP_MAX: _MAPPINGS, _M_MMAP_THRESHOLD: _SMALL, _M_TRIM_THRESHOLD: _SMALL, _M_TOP_PAD: 0})
+    done = _mallopt({_M_MMAP_MAX: _MAPPINGS, _M_MMAP_THRESHOLD: _SMALL, _M_TRIM_THRESHOLD: _SMALL, _M_TOP_PAD: 0})
+    if done:
+        ctypes.CDLL(None).malloc_trim(0)  # what the heap holds free would be used first, and not seen as new memory
+    return done
 
 
 def _mallopt(settings: dict[int, int]) -> bool:

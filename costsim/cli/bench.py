@@ -86,9 +86,9 @@ def bench(
     if found is None:
         return
     deliver(formats.bench_text(found, kind, screen(), quiet=quiet))
-    if not found["complete"]:
+    if found["cut"] == "interrupt":
         raise typer.Exit(130)
-    if found["verdict"]["status"] == "refused":
+    if found["cut"] or found["verdict"]["status"] == "refused":
         raise typer.Exit(1)
 
 

@@ -30,6 +30,7 @@ class NoiseLimits(Strict):
     steal: Limits
     half_width: Limits
     slow_clock: Limits
+    in_a_row: Count
 
 
 class ModeFields(Strict):

@@ -116,6 +116,28 @@ def test_a_busy_machine_is_refused(tmp_path) -> None:
     assert "--accept-noisy" in file.read_text(encoding="utf-8")
 
 
+CROWDED = (
+    """
+from costsim.bench import noise
+noise.crowded = lambda *_: True
+"""
+    + BUSY
+)
+
+
+def test_a_busy_machine_is_given_up_early_and_gone_on_with_later(tmp_path) -> None:
+    file = tmp_path / "box.yaml"
+    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--format", "json", more=CROWDED)
+    found = json.loads(out)
+    assert (code, found["cut"], found["verdict"]["status"]) == (1, "busy machine", "refused")
+    assert (len(found["linear_layers"]), found["steps"]) == (3, [])  # a product and three layers: four in a row
+    assert not file.exists()
+    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--format", "json", "--resume", more=CALM)
+    found = json.loads(out)
+    assert (code, found["verdict"]["status"], len(found["steps"])) == (0, "good", 3)
+    assert file.exists()
+
+
 def wait_for_lines(path: Path, count: int, process: subprocess.Popen) -> None:
     for _ in range(600):
         if path.exists() and len(path.read_text(encoding="utf-8").splitlines()) >= count:
@@ -164,7 +186,7 @@ def test_a_killed_bench_is_resumed(tmp_path) -> None:
 
 def test_an_interrupt_keeps_what_is_measured(tmp_path) -> None:
     file = tmp_path / "box.yaml"
-    more = SLOW.replace("time.sleep(0.3)", "time.sleep(10) if words[0].key.startswith('step') else None")
+    more = SLOW.replace("time.sleep(0.3)", "time.sleep(10) if words[-1].key.startswith('step') else None")
     process = start("--quick", "--dtype", "fp32", "-o", str(file), "--format", "json", more=more)
     wait_for_lines(tmp_path / "box.samples.jsonl", 9, process)
     process.send_signal(signal.SIGINT)

@@ -40,7 +40,7 @@ PRODUCT = product(0.75)
 
 def record(*steps: Step, gemms=(PRODUCT,), device=H100, bandwidths=()) -> Record:
     software = Software("0", "2", "3", "Linux")
-    return Record("default", "2026-01-01", "bf16", device, software, GOOD, True, gemms, (), bandwidths, (), steps)
+    return Record("default", "2026-01-01", "bf16", device, software, GOOD, None, gemms, (), bandwidths, (), steps)
 
 
 def texts(made: Record, known=KNOWN) -> str:
