@@ -7,9 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-import torch
 from calibration_cases import GOOD, QUIET, record, timing
 
 from costsim.bench import session, tasks
@@ -55,7 +54,7 @@ def test_the_least_disturbed_counts_and_the_last_of_those() -> None:
 
 
 def test_the_most_disturbed_is_made_again_first() -> None:
-    made = [Task(key, key, 1.0, lambda keep: None) for key in "0123"]
+    made = [Task(key, key, 1.0, lambda _: None) for key in "0123"]
     noisy, refused = replace(LAYER, verdict=NOISY), replace(LAYER, verdict=REFUSED)
     assert [task.key for task in session._spoiled(made, entries(noisy, LAYER, refused, LAYER))] == ["2", "0"]
     assert session._spoiled(made, entries(noisy, refused, refused, LAYER)) == []
