@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 from calibration_cases import GOOD, QUIET, record, timing
 
@@ -18,6 +19,7 @@ from costsim.bench.room import Work
 from costsim.bench.tasks import Task
 from costsim.inputs.bench import bench_file
 
+torch = importlib.import_module("torch")
 REFUSED, NOISY = Verdict("refused", ("other programs",)), Verdict("noisy", ("steal",))
 BUSY = Conditions(pressure=0.9)
 LAYER, STEP = record().linears[0], record().steps[0]
