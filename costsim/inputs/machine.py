@@ -253,6 +253,9 @@ def as_measured(
         cluster: the `Cluster` section.
         chip: the device's priors.
         stack: the software's.
+
+    Raises:
+        InputError: it says nothing of this shape's step time.
     """
     fit = loaded.file.fit
     if fit is None or loaded.obstacle(training.precision):
@@ -263,6 +266,9 @@ def as_measured(
     new_chip, new_stack = calibrated(c, a, chip, stack, products=products, host=of_cpu)
     work = components.Work(a, float(training.sequence_length), 1.0, ACTIVATION_BYTES.get(training.precision, 2.0))
     own = components.step_spread(c, work)
+    if own > MOST_SPREAD:
+        message = f"leaves the step time of this model open by a factor of {math.exp(min(own, 300.0)):.3g} either way"
+        raise InputError(Problem(message, "cluster.calibration", allowed="calibrate anew: costsim bench"))
     alone = measured_alone(loaded, a, training.precision, cluster.accelerators)
     return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
 
@@ -273,6 +279,7 @@ def measured_alone(loaded: LoadedCalibration, a: Architecture, precision: str, a
     return not loaded.obstacle(precision) and accelerators == 1 and products
 
 
+MOST_SPREAD = 1.0  # log standard deviation of a step time beyond which a calibration says less than no calibration
 MOVED_SHARE: Mapping[str, float] = MappingProxyType({"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0})
 """Of a buffer, what each rank of n sends in a collective, over (n - 1) / n."""
 
