@@ -123,6 +123,8 @@ def test_a_plan_of_measured_ranks_takes_their_steps(two):
         made = planned(two, data=2, sharding=sharding)
         assert made["step"]["step_seconds"] == pytest.approx(expected(bare, found.tables, found.scaling), rel=0.03)
         assert any("communication is as steps of 2 ranks with" in note for note in made["notes"])
+        known = {row["path"]: row for row in made["provenance"]}
+        assert known["network.scaling.ddp"]["known"] == "measured"
 
 
 def test_what_several_ranks_did_not_show_is_said(two):
