@@ -158,7 +158,7 @@ class ShapeFields(Strict):
 
 
 class StepFields(Timed):
-    """A training step, whole and by component."""
+    """A training step, whole and by component; ``peak_bytes`` may be below zero where it is a process's growth."""
 
     model: ShapeFields
     sequence: Whole
@@ -171,7 +171,7 @@ class StepFields(Timed):
     best_seconds: Seconds
     quantiles_seconds: Items[Seconds] = ()
     components_seconds: dict[str, Measure]
-    peak_bytes: Whole | None = None
+    peak_bytes: Annotated[int, pydantic.Field(ge=-(10**18), le=10**18)] | None = None
     host_seconds: Measure | None = None
 
 
