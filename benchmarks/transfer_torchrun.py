@@ -1,4 +1,7 @@
-"""Two ranks: DDP and FSDP2 steps of unseen shapes, from the step alone and what `costsim bench --quick` measured.
+"""Two ranks: DDP and FSDP2 steps of unseen shapes, from what `costsim bench --quick` measured.
+
+Once with the step alone as it was timed, and once as a plan has it: the step alone from the calibration's coefficients
+(that the schedule of a plan says the same is a test, ``tests/unit/test_calibrated_ranks.py``).
 
 As a program of torchrun it times those shapes: ``torchrun --nproc-per-node 2 benchmarks/transfer_torchrun.py OUT``.
 """
@@ -15,11 +18,13 @@ from typing import Any
 
 from transfer_rows import Row, of_errors
 
-from costsim.bench import journal, scaling
+from costsim.bench import calibration, journal, scaling
 from costsim.bench.record import Record, Verdict
 from costsim.bench.room import Work
 from costsim.inputs.bench import bench_file
 from costsim.training.architecture import Architecture
+from costsim.training.components import Work as Counted
+from costsim.training.components import part_seconds
 from costsim.training.ranks import Scaling, Shared, ddp_step, fsdp_step
 
 DTYPE = "bf16"
@@ -46,23 +51,30 @@ UNSEEN = [
 def rows() -> Iterator[Row]:
     """A line for each way."""
     with tempfile.TemporaryDirectory() as folder:
-        calibration, out = Path(folder) / "box.yaml", Path(folder) / "unseen.json"
+        box, out = Path(folder) / "box.yaml", Path(folder) / "unseen.json"
         bench = ["-m", "costsim", "bench", "--quick", "--device", "cpu", "--dtype", DTYPE, "--accept-noisy", "-q"]
-        _torchrun([*bench, "-o", str(calibration)])
+        _torchrun([*bench, "-o", str(box)])
         _torchrun([__file__, str(out)])
         measured = json.loads(out.read_text(encoding="utf-8"))
-        record = _record(journal.path_beside(str(calibration)))
+        record = _record(journal.path_beside(str(box)))
     tables, found, update = scaling.tables(record), scaling.fitted(record), scaling.update_seconds(record)
     assert found is not None, "the bench measured no steps of ranks"
     print(f"  {found}")
+    fitted = calibration.fit(record)
+    assert fitted is not None
     errors: dict[str, list[float]] = {"ddp": [], "fsdp2": []}
     bare: dict[str, list[float]] = {"ddp": [], "fsdp2": []}
+    planned: dict[str, list[float]] = {"ddp": [], "fsdp2": []}
     for work, times in zip(UNSEEN, measured, strict=True):
         a = work.architecture
-        step = Shared(a, scaling.ELEMENT_BYTES[DTYPE], 2, times["none"], update * scaling.parameters(a).total)
+        size = scaling.ELEMENT_BYTES[DTYPE]
+        step = Shared(a, size, 2, times["none"], update * scaling.parameters(a).total)
+        parts = part_seconds(fitted[0], Counted(a, work.sequence, work.micro_batch, size))
+        whole = Shared(a, size, 2, sum(parts.values()), parts["optimizer"])
         for way, predict in (("ddp", ddp_step), ("fsdp2", fsdp_step)):
             errors[way].append(predict(step, tables, found) / times[way] - 1)
             bare[way].append(predict(step, tables, BARE) / times[way] - 1)
+            planned[way].append(predict(whole, tables, found) / times[way] - 1)
         print(f"  {a.layers} layers, {a.hidden_size} wide: {times['none']:.3f} s alone", end="")
         print(*(f", {way} {times[way]:.3f} s {errors[way][-1]:+.1%}" for way in errors), flush=True)
     for way, bar in BARS.items():
@@ -70,6 +82,8 @@ def rows() -> Iterator[Row]:
         row = of_errors(
             f"{way} step of two ranks", errors[way], (bar, 1.0), f"tables alone {reference}; {PUBLISHED[way]}"
         )
+        yield Row(row.what, f"median {bar:.0%}", row.measured, row.reference, row.met)
+        row = of_errors(f"{way} step of two ranks in a plan", planned[way], (bar, 1.0), "nothing of the shape timed")
         yield Row(row.what, f"median {bar:.0%}", row.measured, row.reference, row.met)
 
 

@@ -29,6 +29,7 @@ from costsim.origins import law_arguments
 from costsim.scaling.laws import counted_parameters
 from costsim.scaling.loss import loss_notes, loss_text
 from costsim.training.goodput import failure_warnings
+from costsim.training.layout import Layout
 from costsim.uncertainty.draws import middle, ranges
 from costsim.uncertainty.ranges import Range
 
@@ -67,8 +68,16 @@ def is_scenario(scenario: Scenario) -> bool:
 # --- notes and warnings -----------------------------------------------------------------------------------------------
 
 
-def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None) -> list[str]:
-    """What a reader should know, in sentences, the most important first."""
+def notes(scenario: Scenario, case: Case, layout: Layout, values: Values, advice: Advice | None) -> list[str]:
+    """What a reader should know, in sentences, the most important first.
+
+    Args:
+        scenario: that was planned.
+        case: its numbers at their centre.
+        layout: of the main phase.
+        values: of the plan.
+        advice: what would fit, where this does not.
+    """
     found = [*_fit_notes(values, advice), *_missing(scenario, case, values), *_research_notes(case, values)]
     found += loss_notes(
         case.law,
@@ -77,7 +86,7 @@ def notes(scenario: Scenario, case: Case, values: Values, advice: Advice | None)
         unique_tokens=case.training.unique_tokens,
         mixture_of_experts=case.training.architecture.experts is not None,
     )
-    found += _calibration_notes(scenario)
+    found += _calibration_notes(scenario, case, layout)
     found += scenario.model.notes
     found += _market_notes(scenario, case, values)
     found += _price_notes(scenario)
@@ -166,13 +175,13 @@ def _research_notes(case: Case, values: Values) -> Iterator[str]:
         )
 
 
-def _calibration_notes(scenario: Scenario) -> Iterator[str]:
+def _calibration_notes(scenario: Scenario, case: Case, layout: Layout) -> Iterator[str]:
     """What a plan takes from a calibration, what it does not, and why."""
-    loaded, cluster = scenario.calibration, scenario.fields.cluster
+    loaded, training = scenario.calibration, scenario.fields.training
     if loaded is not None:
-        a, precision = scenario.model.architecture, scenario.fields.training.precision
-        yield from loaded.notes(scenario.start, precision)
-        yield from loaded.left_to_priors(a, precision, cluster.accelerators, cluster.mfu is not None)
+        a, exchange = scenario.model.architecture, case.training.network.exchange
+        yield from loaded.notes(scenario.start, training.precision)
+        yield from loaded.left_to_priors(a, training, layout, exchange, case.training.mfu is not None)
 
 
 def _market_notes(scenario: Scenario, case: Case, values: Values) -> Iterator[str]:

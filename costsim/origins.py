@@ -144,6 +144,9 @@ def _found(scenario: Scenario, case: Case) -> Iterator[dict[str, Any]]:
         key = "power.system" if chip.power.system is not None else "power.tdp"
         yield fact("accelerator.power.system", training.system_watts, key)
     yield from _stack_rows(scenario, training.stack)
+    if scenario.calibration is not None and scenario.calibration.file.scaling is not None and training.network.exchange:
+        for name, found in scenario.calibration.file.scaling:
+            yield _row(f"network.scaling.{name}", found, scenario.calibration.label, "measured")
     yield from _price_rows(scenario, case)
     law = f"law: {scenario.law.spec.name}"
     for path, value in formula_inputs(case.law, **law_arguments(case)).items():

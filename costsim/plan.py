@@ -201,7 +201,9 @@ def _json(made: Plan) -> dict[str, Any]:
         sections["step"]["breakdown"] = None
     sections["coverage"] = account.coverage(scenario, made.case)
     sections["intervals"] = _intervals(made)
-    sections["notes"] = account.notes(scenario, made.case, made.point.values, made.advice)
+    sections["notes"] = account.notes(
+        scenario, made.case, made.layouts[made.case.training.main_phase], made.point.values, made.advice
+    )
     sections["warnings"] = [
         {"path": path, "message": text} for path, text in account.warnings(scenario, made.case, made.point.values)
     ]

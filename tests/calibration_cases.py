@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from costsim.bench import calibration
-from costsim.bench.record import Bandwidth, Conditions, Device, Gemm, Linear, Record, Software, Step, Timing, Verdict
+from costsim.bench.record import (
+    Bandwidth,
+    Collective,
+    Conditions,
+    Device,
+    Gemm,
+    Linear,
+    Optimizer,
+    Record,
+    Software,
+    Step,
+    Timing,
+    Verdict,
+)
 from costsim.training.architecture import Architecture
 from costsim.training.components import NAMES, Coefficients, Work, part_seconds
 from costsim.training.identify import TimedLinear
+from costsim.training.ranks import CollectiveTable, Scaling, Shared, ddp_step, fsdp_step
 
 TRUTH = np.array([5e-13, 4e-10, 6e-5, 8e-13, 3e-10, 2e-8, 5e-7, 5e-9, 2e-9, 7e-10, 3e-10])
 BANDWIDTH = 3e10
@@ -81,3 +96,51 @@ def written(folder: Path, name: str = "my-box.yaml", **kwargs: object) -> str:
     path = folder / name
     path.write_text(calibration.text(calibration.document(record(**kwargs))), encoding="utf-8")
     return str(path)
+
+
+# --- of two ranks -----------------------------------------------------------------------------------------------------
+
+SIZES = (2**16, 2**20, 2**24, 2**28)
+
+
+def line(latency: float, rate: float) -> CollectiveTable:
+    return CollectiveTable(SIZES, tuple(latency + n / rate for n in SIZES))
+
+
+TABLES = {"all_reduce": line(3e-4, 1e9), "all_gather": line(2e-4, 2e9), "reduce_scatter": line(3e-4, 8e8)}
+SCALING = Scaling(1.3, 0.8, 2e-10, 1e-3)
+
+
+def shared_record(slow_fp32: float = 1.0):
+    """The machine of `calibration_cases`, measured by two ranks with known `SCALING`."""
+    plain, steps = record(), []
+    for one in (
+        DESIGNED[0],
+        replace(DESIGNED[1], architecture=replace(DESIGNED[1].architecture, layers=8)),
+        DESIGNED[2],
+    ):
+        parts = part_seconds(true(), one)
+        bare = Shared(one.architecture, 2.0, 2, sum(parts.values()), parts["optimizer"])
+        for way, found in (
+            ("none", bare.alone),
+            ("ddp", ddp_step(bare, TABLES, SCALING)),
+            ("fsdp2", fsdp_step(bare, TABLES, SCALING)),
+        ):
+            shape = one.architecture, int(one.sequence), int(one.micro_batch), "bf16", {}
+            steps.append(Step(timing(found), QUIET, GOOD, *shape, ranks=2, parallel=way))
+    collectives = [
+        Collective(timing(s), QUIET, GOOD, name, 2, "node", "bf16", n, "gloo")
+        for name, table in TABLES.items()
+        for n, s in zip(table.nbytes, table.seconds, strict=True)
+    ]
+    updates = [
+        Optimizer(timing(2**20 * 7e-10 * factor), QUIET, GOOD, 2**20, dtype, dtype, "fused")
+        for dtype, factor in (("bf16", 1.0), ("fp32", slow_fp32))
+    ]
+    return replace(
+        plain,
+        device=replace(plain.device, count=2),
+        steps=(*plain.steps, *steps),
+        collectives=tuple(collectives),
+        optimizers=tuple(updates),
+    )

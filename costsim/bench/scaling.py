@@ -7,23 +7,27 @@ from collections.abc import Iterable
 from costsim.bench.record import Record, Step
 from costsim.inputs.bench import bench_file
 from costsim.training.architecture import parameters
-from costsim.training.ranks import CollectiveTable, Scaling, ScalingPrior, Shared, fit_scaling
+from costsim.training.ranks import (
+    NEEDED,
+    CollectiveTable,
+    Scaling,
+    ScalingPrior,
+    Shared,
+    fit_scaling,
+    tables_of,
+)
 
 ELEMENT_BYTES = {"fp32": 4.0, "tf32": 4.0, "bf16": 2.0}
-NEEDED = ("all_reduce", "all_gather", "reduce_scatter")
 
 
 def tables(record: Record) -> dict[str, CollectiveTable]:
     """The collectives of all ranks, by operation."""
     ranks = max((one.ranks for one in record.collectives), default=0)
-    found: dict[str, dict[float, float]] = {}
-    for one in record.collectives:
-        if one.ranks == ranks and one.dtype == record.dtype:
-            found.setdefault(one.operation, {})[float(one.nbytes)] = one.timing.seconds
-    return {
-        name: CollectiveTable(tuple(sorted(points)), tuple(points[size] for size in sorted(points)))
-        for name, points in found.items()
-    }
+    return tables_of(
+        (one.operation, one.nbytes, one.timing.seconds)
+        for one in record.collectives
+        if one.ranks == ranks and one.dtype == record.dtype
+    )
 
 
 def shared(step: Step, alone: float, update_seconds_per_parameter: float) -> Shared:

@@ -152,13 +152,13 @@ def _training(scenario: Scenario, drawn: Drawn) -> TrainingTerms:
     experts = a.experts.routed if a.experts is not None else 0
     try:
         chip, network = machine.device(chip_file, training, cluster, stack_file, experts)
+        stack = machine.software(scenario.stack, training, chip_file, a.experts is not None)
+        if scenario.calibration is not None:
+            chip, stack = machine.as_measured(scenario.calibration, a, training, cluster, chip, stack)
+            if not scenario.calibration.obstacle(training.precision):
+                network = machine.as_joined(scenario.calibration, network)
     except InputError as error:
         raise scenario.placed(error) from None
-    stack = machine.software(scenario.stack, training, chip_file, a.experts is not None)
-    if scenario.calibration is not None:
-        chip, stack = machine.as_measured(scenario.calibration, a, training, cluster, chip, stack)
-        if not scenario.calibration.obstacle(training.precision):
-            network = machine.as_joined(scenario.calibration, network)
     failures = cluster.failures
     every = failures.checkpoint_every
     return TrainingTerms(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import pydantic
 
 from costsim.errors import Problem
+from costsim.inputs.calibration_priors import prior
 from costsim.inputs.fields import FieldError, Items, Strict, validate
 from costsim.inputs.source import Source
 from costsim.training.components import NAMES, Coefficients
@@ -17,9 +19,24 @@ from costsim.training.components import NAMES, Coefficients
 FORMAT, MAJOR = "costsim-calibration", 1
 SYMMETRY = 1e-6
 
-Seconds: TypeAlias = Annotated[float, pydantic.Field(ge=0)]
+MOST_OF_PRIOR = 1000.0
+"""No fitted coefficient is more than so many times its prior, which is of the device itself."""
+MOST_OF_SHIPPED = 10_000.0
+"""And a prior within so many times those of an ordinary CPU and an ordinary GPU."""
+MOST_SPREAD = 100.0
+"""Standard deviation of a coefficient over its prior; shipped priors have at most 0.7."""
+
+Share: TypeAlias = Annotated[float, pydantic.Field(ge=0, le=100)]
+"""Of another number: a half-width, a log error, seconds that a step shows of those of its collectives."""
+Measure: TypeAlias = Annotated[float, pydantic.Field(ge=0, le=1e18)]
 Positive: TypeAlias = Annotated[float, pydantic.Field(gt=0)]
-Whole: TypeAlias = Annotated[int, pydantic.Field(ge=0)]
+Seconds: TypeAlias = Annotated[float, pydantic.Field(ge=1e-9, le=1e6)]
+"""Of one thing measured: from a nanosecond to eleven days."""
+Rate: TypeAlias = Annotated[float, pydantic.Field(ge=1e3, le=1e17)]
+"""Bytes/s."""
+Whole: TypeAlias = Annotated[int, pydantic.Field(ge=0, le=10**18)]
+Some: TypeAlias = Annotated[int, pydantic.Field(ge=1, le=10**18)]
+Devices: TypeAlias = Annotated[int, pydantic.Field(ge=1, le=10**7)]
 Dtype: TypeAlias = Literal["fp32", "tf32", "bf16"]
 Status: TypeAlias = Literal["good", "noisy", "refused", "partial"]
 USABLE = ("good", "noisy")
@@ -38,15 +55,15 @@ class DeviceFields(Strict):
     kind: Literal["cpu", "cuda", "rocm", "mps"]
     name: str
     catalogue: str | None = None
-    count: Whole = 1
+    count: Devices = 1
     threads: Whole = 1
     memory_bytes: Whole = 0
     cache_bytes: Whole = 0
     units: Whole = 0
     identity: str = ""
-    power_limit_watts: float | None = None
-    power_default_watts: float | None = None
-    clock_max_hertz: float | None = None
+    power_limit_watts: Measure | None = None
+    power_default_watts: Measure | None = None
+    clock_max_hertz: Measure | None = None
 
 
 class SoftwareFields(Strict):
@@ -85,8 +102,8 @@ class Timed(Strict):
         verdict: of this measurement.
     """
 
-    seconds: Positive
-    half_width: Seconds
+    seconds: Seconds
+    half_width: Share
     samples: Whole
     verdict: Status = "good"
 
@@ -115,13 +132,13 @@ class BandwidthFields(Timed):
 
     operation: Literal["copy"]
     working_bytes: Whole
-    bytes_per_second: Positive
+    bytes_per_second: Rate
 
 
 class UpdateFields(Timed):
     """An optimizer update alone."""
 
-    parameters: Whole
+    parameters: Some
     kind: str
     dtype: str
 
@@ -141,7 +158,7 @@ class ShapeFields(Strict):
 
 
 class StepFields(Timed):
-    """A training step, whole and by component."""
+    """A training step, whole and by component; ``peak_bytes`` may be below zero where it is a process's growth."""
 
     model: ShapeFields
     sequence: Whole
@@ -149,33 +166,33 @@ class StepFields(Timed):
     dtype: Dtype
     role: Literal["designed", "target"] = "designed"
     compiled: bool = False
-    ranks: Whole = 1
+    ranks: Devices = 1
     parallel: Literal["none", "ddp", "fsdp2"] = "none"
-    best_seconds: Positive
+    best_seconds: Seconds
     quantiles_seconds: Items[Seconds] = ()
-    components_seconds: dict[str, Seconds]
-    peak_bytes: int | None = None
-    host_seconds: float | None = None
+    components_seconds: dict[str, Measure]
+    peak_bytes: Annotated[int, pydantic.Field(ge=-(10**18), le=10**18)] | None = None
+    host_seconds: Measure | None = None
 
 
 class CollectiveFields(Timed):
     """A collective of a group of ranks."""
 
     operation: str
-    ranks: Whole
+    ranks: Devices
     scope: Literal["node", "cluster"]
     dtype: str
-    nbytes: Whole
+    nbytes: Some
     backend: str
 
 
 class ScalingFields(Strict):
     """What steps of several ranks showed of their communication (`costsim.training.ranks.Scaling`)."""
 
-    ddp: Seconds
-    fsdp: Seconds
-    fsdp_copy_seconds_per_byte: Seconds
-    fsdp_group_seconds: Seconds
+    ddp: Share
+    fsdp: Share
+    fsdp_copy_seconds_per_byte: Annotated[float, pydantic.Field(ge=0, le=1e-3)]
+    fsdp_group_seconds: Annotated[float, pydantic.Field(ge=0, le=1e3)]
 
 
 class EnergyFields(Strict):
@@ -183,9 +200,9 @@ class EnergyFields(Strict):
 
     source: str
     counter: str = ""
-    joules_per_step: float | None = None
-    watts: float | None = None
-    window_seconds: float | None = None
+    joules_per_step: Measure | None = None
+    watts: Measure | None = None
+    window_seconds: Measure | None = None
     covers: str = ""
 
 
@@ -198,9 +215,17 @@ class CoefficientFields(Strict):
         identified: whether the measurements say it; else it is near its prior, and as uncertain as that.
     """
 
-    value: Seconds
+    value: Annotated[float, pydantic.Field(ge=0)]
     prior: Positive
     identified: bool
+
+    @pydantic.model_validator(mode="after")
+    def _not_far_above_its_prior(self) -> CoefficientFields:
+        high = self.prior * MOST_OF_PRIOR
+        if self.value > high:
+            message = f"{self.value:.4g} is more than {MOST_OF_PRIOR:,.0f} times its prior of {self.prior:.4g}"
+            raise FieldError([Problem(message, "value", allowed=f"at most {high:.4g}")])
+        return self
 
 
 class FitFields(Strict):
@@ -216,11 +241,11 @@ class FitFields(Strict):
     """
 
     dtype: Dtype
-    product_bandwidth: Positive
+    product_bandwidth: Rate
     coefficients: dict[str, CoefficientFields]
     covariance: Items[Items[float]]
-    residual: dict[Literal["median", "worst"], Seconds]
-    transfer: Positive
+    residual: dict[Literal["median", "worst"], Share]
+    transfer: Annotated[float, pydantic.Field(gt=0, le=1)]
 
     @pydantic.model_validator(mode="after")
     def _hangs_together(self) -> FitFields:
@@ -233,11 +258,15 @@ class FitFields(Strict):
         matrix = self.covariance
         if [len(row) for row in matrix] != [len(NAMES)] * len(NAMES):
             problems.append(Problem(f"must be {len(NAMES)} lists of {len(NAMES)} numbers", "covariance"))
+        elif wild := [(i, j) for i, row in enumerate(matrix) for j, v in enumerate(row) if abs(v) > MOST_SPREAD**2]:
+            (row, column), most = wild[0], f"{MOST_SPREAD**2:,.0f}"
+            message = f"{matrix[row][column]:.4g} times the square of the prior says nothing of a coefficient"
+            problems.append(Problem(message, f"covariance.{row}.{column}", allowed=f"-{most} to {most}"))
         elif not _is_covariance(np.array(matrix)):
             message = "is no covariance: it must be symmetric, and no combination may have a negative variance"
             problems.append(Problem(message, "covariance"))
-        if not problems and self.coefficients[NAMES[0]].value == 0:
-            problems.append(Problem("products take time", f"coefficients.{NAMES[0]}.value", allowed="above zero"))
+        if not problems:
+            problems = [*_unlike_any_device(self.coefficients), *_for_nothing(self.coefficients)]
         if problems:
             raise FieldError(problems)
         return self
@@ -253,6 +282,30 @@ class FitFields(Strict):
             bandwidth=self.product_bandwidth,
             transfer=self.transfer,
         )
+
+
+def _unlike_any_device(found: Mapping[str, CoefficientFields]) -> Iterator[Problem]:
+    """Priors that no device has."""
+    kinds = [prior("cpu", None, None).centre, prior("gpu", None, None).centre]
+    for name, shipped in zip(NAMES, zip(*kinds, strict=True), strict=True):
+        low, high = float(min(shipped)) / MOST_OF_SHIPPED, float(max(shipped)) * MOST_OF_SHIPPED
+        if not low <= found[name].prior <= high:
+            message = f"{found[name].prior:.4g} is no prior of {name} on any device"
+            yield Problem(message, f"coefficients.{name}.prior", allowed=f"{low:.3g} to {high:.3g}")
+
+
+def _for_nothing(found: Mapping[str, CoefficientFields]) -> Iterator[Problem]:
+    """What takes time on every device, and takes none here."""
+    shares = {name: one.value / one.prior for name, one in found.items()}
+    for names, what in (
+        (("matmul",), "products"),
+        (("update",), "an update"),
+        (("attention", "score"), "attention's core"),
+    ):
+        if sum(shares[name] for name in names) < 1 / MOST_OF_PRIOR:
+            message = f"{' and '.join(names)}: {what} takes time"
+            allowed = f"at least {found[names[0]].prior / MOST_OF_PRIOR:.3g}, a thousandth of the prior"
+            yield Problem(message, f"coefficients.{names[0]}.value", allowed=allowed)
 
 
 def _is_covariance(matrix: Any) -> bool:

@@ -243,9 +243,8 @@ def as_measured(
 ) -> tuple[Chip, Stack]:
     """Chip and stack with what a calibration measured in place of their priors.
 
-    The spread of the step time is that of the coefficients and of a new shape as long as no more devices work together
-    than were measured; for a larger cluster that of published steps stays where it is wider, since what joins the
-    devices was not measured.
+    The spread of the step time is that of the coefficients and of a new shape on one device; of several, that of
+    published steps stays where it is wider, since less is known of what joins them.
 
     Args:
         loaded: the calibration; one that may not be used changes nothing.
@@ -254,40 +253,48 @@ def as_measured(
         cluster: the `Cluster` section.
         chip: the device's priors.
         stack: the software's.
+
+    Raises:
+        InputError: it says nothing of this shape's step time.
     """
     fit = loaded.file.fit
     if fit is None or loaded.obstacle(training.precision):
         return chip, stack
-    c = fit.estimates()
+    c = loaded.estimates(training.optimizer_fields)
     products = loaded.measured_products(training.precision)
     of_cpu = loaded.file.device.kind == "cpu"
     new_chip, new_stack = calibrated(c, a, chip, stack, products=products, host=of_cpu)
     work = components.Work(a, float(training.sequence_length), 1.0, ACTIVATION_BYTES.get(training.precision, 2.0))
     own = components.step_spread(c, work)
+    if own > MOST_SPREAD:
+        message = f"leaves the step time of this model open by a factor of {math.exp(min(own, 300.0)):.3g} either way"
+        raise InputError(Problem(message, "cluster.calibration", allowed="calibrate anew: costsim bench"))
     alone = measured_alone(loaded, a, training.precision, cluster.accelerators)
     return new_chip, replace(new_stack, residual=own if alone else max(own, centre(stack.residual)))
 
 
 def measured_alone(loaded: LoadedCalibration, a: Architecture, precision: str, accelerators: int) -> bool:
-    """Whether all that a step consists of was measured: no more devices than that, its number format, no experts."""
-    enough = accelerators <= max(1, loaded.file.device.count)
-    return not loaded.obstacle(precision) and enough and loaded.measured_products(precision) and a.experts is None
+    """Whether all that a step consists of was measured: a device by itself, its number format, no experts."""
+    products = loaded.measured_products(precision) and a.experts is None
+    return not loaded.obstacle(precision) and accelerators == 1 and products
 
 
+MOST_SPREAD = 1.0  # log standard deviation of a step time beyond which a calibration says less than no calibration
 MOVED_SHARE: Mapping[str, float] = MappingProxyType({"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0})
 """Of a buffer, what each rank of n sends in a collective, over (n - 1) / n."""
 
 
 def as_joined(loaded: LoadedCalibration, network: Network) -> Network:
-    """The links with the collectives that a calibration measured inside a node; bandwidths of links stay.
+    """The links with what a calibration measured of communication; bandwidths of links stay.
 
-    Each is summarised by a latency and a bandwidth (``costsim.training.ranks``), of the most ranks that were measured.
+    Each collective inside a node is summarised by a latency and a bandwidth (``costsim.training.ranks``), of the most
+    ranks that were measured. Where steps of several ranks were measured, what they show serves layouts like theirs.
 
     Args:
         loaded: the calibration.
         network: the links.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"exchange": loaded.exchange(float(network.node))}
     for operation, moved in MOVED_SHARE.items():
         table, ranks = loaded.collectives(operation)
         if table is None or ranks < 2:
@@ -295,7 +302,7 @@ def as_joined(loaded: LoadedCalibration, network: Network) -> Network:
         alpha, bandwidth = table.summary()
         share = moved * (ranks - 1) / ranks * bandwidth / centre(network.scale_up_bandwidth)
         found[operation] = Collective(share, alpha, ranks=float(ranks))
-    return replace(network, **found) if found else network
+    return replace(network, **found)
 
 
 def run_of(loaded: LoadedStack, precision: str, accelerator: Accelerator, experts: bool) -> Run:

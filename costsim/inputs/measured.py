@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+import numpy as np
 
 from costsim.errors import InputError, Problem
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import Accelerator
 from costsim.inputs.calibration import USABLE, CalibrationFile, read_calibration
+from costsim.inputs.cluster import OptimizerFields, Training
 from costsim.inputs.source import Place
 from costsim.inputs.yaml_source import read_path
 from costsim.training.architecture import Architecture
 from costsim.training.calibrated import PRODUCTS_ONLY, STACK_CONSTANTS
-from costsim.training.components import NAMES
-from costsim.training.ranks import CollectiveTable
+from costsim.training.components import NAMES, Coefficients
+from costsim.training.layout import SHARDING, Layout
+from costsim.training.ranks import NEEDED, CollectiveTable, Exchange, Scaling, tables_of
 
 FRESH_DAYS = 183  # half a year: drivers and libraries of that age are seldom those of a run that is planned
 
@@ -63,14 +67,62 @@ class LoadedCalibration:
             if c.operation == operation and c.scope == "node" and c.verdict in USABLE
         ]  # fmt: skip
         ranks = max((c.ranks for c in usable), default=0)
-        points = sorted((float(c.nbytes), c.seconds) for c in usable if c.ranks == ranks)
-        if len(points) < 2:
+        tables = tables_of((c.operation, c.nbytes, c.seconds) for c in usable if c.ranks == ranks)
+        if operation not in tables or len(tables[operation].nbytes) < 2:
             return None, 0
-        return CollectiveTable(tuple(n for n, _ in points), tuple(s for _, s in points)), ranks
+        return tables[operation], ranks
+
+    def exchange(self, node: float) -> Exchange | None:
+        """What steps of several ranks show of their communication; None where none were measured.
+
+        Its tables hold what the coefficients were fitted with, whatever the verdict of a size: a wide interval around
+        the median says more of it than no measurement.
+
+        Args:
+            node: accelerators of a node, which may have fewer than were measured inside one.
+        """
+        scaling, rows = self.file.scaling, self.file.collectives
+        ranks = max((c.ranks for c in rows), default=0)
+        used = [c for c in rows if c.ranks == ranks]
+        tables = tables_of((c.operation, c.nbytes, c.seconds) for c in used)
+        shared = any(s.ranks == ranks for s in self.file.steps if s.parallel in ("ddp", "fsdp2"))
+        across = any(c.scope == "cluster" for c in used)
+        if scaling is None or not shared or ranks < 2 or any(name not in tables for name in NEEDED):
+            return None
+        if ranks > node and not across:
+            return None
+        found = Scaling(scaling.ddp, scaling.fsdp, scaling.fsdp_copy_seconds_per_byte, scaling.fsdp_group_seconds)
+        return Exchange(ranks, {name: tables[name] for name in NEEDED}, found)
 
     def measured_products(self, precision: str) -> bool:
         """Whether the products of a run have the number format that was measured."""
         return self.file.fit is not None and _bits(self.file.fit.dtype) == _bits(precision)
+
+    def update_ratio(self, optimizer: OptimizerFields) -> float | None:
+        """Time of an update with the planned states over that in the measured steps; None where it is not known.
+
+        The steps keep weights and states in one format; ``bench`` times the update alone in that format and in FP32,
+        which is what mixed precision has for its master copy and moments.
+        """
+        fit, planned = self.file.fit, _format_of_states(optimizer)
+        if fit is None or planned is None:
+            return None
+        if planned == _width(fit.dtype):
+            return 1.0
+        each = {row.dtype: row.seconds / row.parameters for row in self.file.optimizer if row.verdict in USABLE}
+        return each[planned] / each[fit.dtype] if planned in each and fit.dtype in each else None
+
+    def estimates(self, optimizer: OptimizerFields) -> Coefficients:
+        """The coefficients, that of the update for the planned states where both were measured.
+
+        Raises:
+            ValueError: it has none.
+        """
+        if self.file.fit is None:
+            raise ValueError("a calibration without coefficients")
+        found, factor = self.file.fit.estimates(), np.ones(len(NAMES))
+        factor[NAMES.index("update")] = self.update_ratio(optimizer) or 1.0
+        return replace(found, values=found.values * factor, covariance=found.covariance * np.outer(factor, factor))
 
     def constants(self, precision: str) -> frozenset[str]:
         """Constants of the stack that it says."""
@@ -80,31 +132,55 @@ class LoadedCalibration:
         kept = frozenset() if self.measured_products(precision) else frozenset(PRODUCTS_ONLY)
         return (frozenset(STACK_CONSTANTS) | host) - kept
 
-    def left_to_priors(self, a: Architecture, precision: str, accelerators: int, assumed_mfu: bool) -> Iterator[str]:
+    def left_to_priors(
+        self, a: Architecture, training: Training, layout: Layout, exchange: Exchange | None, assumed_mfu: bool
+    ) -> Iterator[str]:
         """What of a plan's step was not measured, in sentences.
 
         Args:
             a: the model's shape.
-            precision: of the run.
-            accelerators: of the cluster.
+            training: for the precision, and the optimizer.
+            layout: of the plan, of floats.
+            exchange: what the plan takes from steps of several ranks.
             assumed_mfu: whether the scenario gives the MFU.
         """
-        devices = max(1, self.file.device.count)
-        if self.obstacle(precision):
+        if self.obstacle(training.precision):
             return
         if assumed_mfu:
             yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
-        elif accelerators > devices:
-            ranks = self.collectives("all_reduce")[1]
-            joined = (
-                f"collectives in a node are as measured over {ranks} ranks, their" if ranks else "communication and its"
-            )
+            return
+        if layout.accelerators > 1:
+            yield self._between_devices(a, layout, exchange)
+        if self.update_ratio(training.optimizer_fields) is None:
+            own, planned = self.file.fit.dtype if self.file.fit else "", training.optimizer_fields
             yield (
-                f"calibration: of {devices} of the cluster's {accelerators:,} devices: {joined} overlap, "
-                "and the spread of the step time, are priors of the stack"
+                f"calibration: the update was measured for AdamW with all its states in {own}, not for {planned.name}"
+                f" with master {planned.master} and moments {planned.moments}; its time is not moved"
             )
         if a.experts is not None:
             yield "calibration: experts were not measured; their products run at priors relative to the measured rate"
+
+    def _between_devices(self, a: Architecture, layout: Layout, exchange: Exchange | None) -> str:
+        """What of the communication of several devices was measured."""
+        spread = "the spread of the step time is that of published steps"
+        if exchange is not None and exchange.covers(a, layout):
+            if layout.sharding in (0, 3):
+                way = "DDP" if layout.sharding == 0 else "FSDP2"
+                return f"calibration: communication is as steps of {exchange.ranks} ranks with {way} show it; {spread}"
+            return (
+                f"calibration: steps of {exchange.ranks} ranks were measured with nothing sharded, and with everything;"
+                f" what is exchanged with sharding {SHARDING[int(layout.sharding)]} is hidden as little as DDP's"
+                f" all-reduces; {spread}"
+            )
+        ranks = self.collectives("all_reduce")[1]
+        joined = (
+            f"collectives in a node are as measured over {ranks} ranks, their" if ranks else "communication and its"
+        )
+        devices, planned = max(1, self.file.device.count), int(layout.accelerators)
+        of = "" if devices >= planned else f"of {devices} of the cluster's {planned:,} devices: "
+        shown = exchange or self.exchange(float("inf"))
+        only = "" if shown is None else f"; steps of {shown.ranks} ranks serve data parallelism of {shown.ranks} alone"
+        return f"calibration: {of}{joined} overlap, and the spread of the step time, are priors of the stack{only}"
 
     def notes(self, start: datetime.date, precision: str) -> list[str]:
         """What to know of it, in sentences."""
@@ -113,6 +189,12 @@ class LoadedCalibration:
         found = []
         if (days := (start - self.file.day).days) > FRESH_DAYS:
             found.append(f"calibration: {self.path} is {days} days older than the run; drivers and libraries move on")
+        if days < -FRESH_DAYS:
+            found.append(
+                f"calibration: {self.path} is {-days} days newer than the run: its software did not exist then"
+            )
+        if self.file.day > datetime.datetime.now(datetime.UTC).date():
+            found.append(f"calibration: {self.path} is dated in the future, {self.file.day}: a clock was wrong")
         here = _installed_torch()
         if here and here != self.file.software.torch:
             found.append(f"calibration: {self.path} is of torch {self.file.software.torch}; {here} is installed here")
@@ -194,6 +276,18 @@ def beyond_peak(calibration: LoadedCalibration, peak: float, precision: str) -> 
         return None
     message = f"products run at {rate:.4g} FLOP/s, above the accelerator's peak of {peak:.4g} in {precision}"
     return Problem(message, "cluster.calibration", allowed="the accelerator that was measured, with its dense peak")
+
+
+def _format_of_states(optimizer: OptimizerFields) -> str | None:
+    """The number format of AdamW's master copy and moments, where they have one that bench measures."""
+    formats = {_width(optimizer.master), _width(optimizer.moments)}
+    known = optimizer.name in ("adamw", "adam") and len(formats) == 1 and formats <= {"fp32", "bf16"}
+    return formats.pop() if known else None
+
+
+def _width(precision: str) -> str:
+    """A format of the same bytes."""
+    return {"fp16": "bf16", "tf32": "fp32"}.get(precision, precision)
 
 
 def _bits(precision: str) -> str:

@@ -6,8 +6,12 @@ Everything here is SI: FLOP/s, bytes/s, bytes, seconds. A field may be a float o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from costsim.uncertainty.ranges import Num
+
+if TYPE_CHECKING:
+    from costsim.training.ranks import Exchange
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Network:
         reduce_scatter: the same.
         all_reduce: the same.
         all_to_all: the same.
+        exchange: what was measured of steps that data-parallel ranks share; None where nothing was.
     """
 
     scale_up_bandwidth: Num
@@ -103,6 +108,7 @@ class Network:
     reduce_scatter: Collective | None = None
     all_reduce: Collective | None = None
     all_to_all: Collective | None = None
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,19 @@ leave a cache or a protocol changes; those two numbers are a summary for people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from costsim.training.architecture import Architecture, parameters
 from costsim.training.identify import nonnegative
+from costsim.training.layout import Layout
 from costsim.training.stages import weights
 from costsim.uncertainty.ranges import Num
 
 FIRST_BUCKET, BUCKET = 2.0**20, 25 * 2.0**20  # bytes; torch's DistributedDataParallel: the first bucket, and the others
+NEEDED = ("all_reduce", "all_gather", "reduce_scatter")
 GATHERS_AGAIN = 2.0  # a block's weights are gathered in the forward pass and in the backward pass
 
 
@@ -51,6 +53,17 @@ class CollectiveTable:
         x, y = np.array(self.nbytes), np.array(self.seconds)
         latency, slope = nonnegative(np.stack([1 / y, x / y], axis=1), np.ones_like(y))
         return float(latency), float(1 / slope) if slope > 0 else float("inf")
+
+
+def tables_of(rows: Iterable[tuple[str, float, float]]) -> dict[str, CollectiveTable]:
+    """Tables by operation, of rows of (operation, bytes of the whole buffer, seconds); a size counts once, its last."""
+    found: dict[str, dict[float, float]] = {}
+    for operation, nbytes, seconds in rows:
+        found.setdefault(operation, {})[float(nbytes)] = seconds
+    return {
+        name: CollectiveTable(tuple(sorted(points)), tuple(points[size] for size in sorted(points)))
+        for name, points in found.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,53 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """What was measured of steps that data-parallel ranks share, for the schedule (`costsim.training.schedule`).
+
+    Attributes:
+        ranks: that shared them.
+        tables: of ``NEEDED`` over all of them.
+        scaling: what the steps show of those collectives.
+    """
+
+    ranks: int
+    tables: Mapping[str, CollectiveTable]
+    scaling: Scaling
+
+    def covers(self, a: Architecture, layout: Layout) -> Num:
+        """Of each layout, whether it is what was measured: so many replicas of a dense model, and nothing else split.
+
+        Args:
+            a: the model's shape.
+            layout: floats or arrays.
+        """
+        split = np.asarray(layout.tensor) * layout.pipeline * layout.context * layout.expert * layout.expert_tensor
+        replicas = np.where(split == 1, layout.data, 0.0)
+        dense = a.experts is None and not a.multi_token_prediction
+        found: Num = (replicas == self.ranks) & (layout.shard_size == self.ranks) & dense
+        return found
+
+    def seconds(self, a: Architecture, element_bytes: float, layout: Layout) -> Num:
+        """Seconds that a step takes longer for its exchange over replicas, in layouts that are covered.
+
+        Weights are gathered, and gradients scattered, in every micro-batch of a fully sharded step; elsewhere
+        gradients are exchanged once. Sharded states alone (ZeRO 1 and 2) were not measured: what was gradients'
+        all-reduce is a scatter of them and a gather of weights, hidden as little.
+
+        Args:
+            a: the model's shape.
+            element_bytes: of a weight and of a gradient on the wire.
+            layout: floats or arrays.
+        """
+        bare = Shared(a, element_bytes, self.ranks, alone=0.0, update=0.0)
+        replicated = ddp_step(bare, self.tables, self.scaling)
+        states = self.scaling.ddp * states_seconds(bare, self.tables)
+        sharded = layout.gradient_accumulation * fsdp_step(bare, self.tables, self.scaling)
+        sharding = np.asarray(layout.sharding)
+        return np.where(sharding >= 3, sharded, np.where(sharding >= 1, states, replicated))
+
+
+@dataclass(frozen=True)
 class ScalingPrior:
     """What is known of `Scaling` before anything is measured.
 
@@ -118,6 +178,12 @@ def ddp_seconds(step: Shared, all_reduce: CollectiveTable) -> float:
     """Seconds of the all-reduces of a replicated step."""
     total = step.element_bytes * parameters(step.architecture).total
     return float(sum(all_reduce.at(size) for size in buckets(total)))
+
+
+def states_seconds(step: Shared, tables: Mapping[str, CollectiveTable]) -> float:
+    """Seconds of the scatters of gradients and gathers of weights of a step whose optimizer states are sharded."""
+    total = step.element_bytes * parameters(step.architecture).total
+    return float(sum(tables["reduce_scatter"].at(size) + tables["all_gather"].at(size) for size in buckets(total)))
 
 
 def groups(step: Shared) -> tuple[float, float, int]:

@@ -246,7 +246,7 @@ def data_exchange(
     forward: Num,
     backward: Num,
 ) -> Num:
-    """Exposed seconds of gradient and weight collectives over replicas, per step.
+    """Exposed seconds of gradient and weight collectives over replicas, per step; where it was measured, as that says.
 
     Args:
         a: the model's shape.
@@ -290,6 +290,9 @@ def data_exchange(
     left = np.maximum(0.0, stack.data_overlap * backward - (gather + scatter - behind))
     sharded = sharded + np.maximum(0.0, between - left)
     time = np.where(np.asarray(layout.sharding) >= 3, sharded, at_end)
+    if network.exchange is not None:
+        measured = network.exchange.seconds(a, float(work.activation_bytes), layout)
+        time = np.where(network.exchange.covers(a, layout), measured, time)
     return np.where(replicas > 1, time, 0.0)
 
 

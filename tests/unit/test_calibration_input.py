@@ -19,7 +19,7 @@ from costsim.bench.record import (
 )
 from costsim.check import check_file
 from costsim.errors import InputError
-from costsim.inputs.calibration import read_calibration
+from costsim.inputs.calibration import DeviceFields, SoftwareFields, read_calibration
 from costsim.inputs.machine import as_joined
 from costsim.inputs.measured import load_calibration
 from costsim.inputs.stack import load_stack
@@ -130,6 +130,21 @@ def test_another_precision_is_not_used_and_half_a_year_is_told(tmp_path):
     loaded = load_scenario(scenario(path)).calibration
     fresh = loaded.notes(datetime.date(2026, 12, 1), "bf16")
     assert not any("older" in note for note in fresh)
+
+
+def test_a_date_in_the_future_or_long_after_the_run_is_told(tmp_path):
+    path = Path(written(tmp_path))
+    path.write_text(path.read_text().replace("created: '2026-", "created: '2226-", 1))
+    loaded = load_calibration(str(path))
+    said = " | ".join(loaded.notes(datetime.date(2026, 12, 1), "bf16"))
+    assert "is dated in the future, 2226-11-24" in said
+    assert "days newer than the run" in said
+    assert "newer" not in " | ".join(loaded.notes(datetime.date(2226, 12, 1), "bf16"))
+
+
+def test_the_file_has_every_key_of_what_was_measured():
+    for fields_of_file, made in ((DeviceFields, record().device), (SoftwareFields, record().software)):
+        assert set(fields_of_file.model_fields) == set(vars(made)) - {"costsim"}
 
 
 def test_several_devices_say_that_what_joins_them_was_not_measured(tmp_path):
