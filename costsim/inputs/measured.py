@@ -19,6 +19,7 @@ from costsim.training.calibrated import PRODUCTS_ONLY, STACK_CONSTANTS
 from costsim.training.components import NAMES
 from costsim.training.ranks import CollectiveTable
 
+NOT_USED = "is not used: "  # in a note on a calibration that the plan leaves aside
 FRESH_DAYS = 183  # half a year: drivers and libraries of that age are seldom those of a run that is planned
 
 
@@ -93,7 +94,7 @@ class LoadedCalibration:
         if self.obstacle(precision):
             return
         if assumed_mfu:
-            yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
+            yield f"calibration: {self.path} {NOT_USED}cluster.mfu is given, so that the step time is not computed"
         elif accelerators > devices:
             ranks = self.collectives("all_reduce")[1]
             joined = (
@@ -109,8 +110,11 @@ class LoadedCalibration:
     def notes(self, start: datetime.date, precision: str) -> list[str]:
         """What to know of it, in sentences."""
         if obstacle := self.obstacle(precision):
-            return [f"calibration: {self.path} is not used: {obstacle}"]
+            return [f"calibration: {self.path} {NOT_USED}{obstacle}"]
         found = []
+        if self.file.device.kind == "cpu" and self.file.software.malloc == "kept heap":
+            said = "measured with glibc's heap kept; a torch script that does not keep it is slower: see docs/bench.md"
+            found.append(f"calibration: {said}")
         if (days := (start - self.file.day).days) > FRESH_DAYS:
             found.append(f"calibration: {self.path} is {days} days older than the run; drivers and libraries move on")
         here = _installed_torch()
