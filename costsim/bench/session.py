@@ -191,9 +191,8 @@ def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
     request = prepared.request
     before = journal.read(writer.path) if writer.path is not None else None
     if request.resume:
-        if before is None or before.complete:
-            said = "there is no unfinished bench" if before is None else "that bench came to its end"
-            raise InputError(Problem(f"{said} to resume", "--resume", file=str(writer.path or "")))
+        if before is None or (before.complete and not request.accept_noisy):
+            raise InputError(journal.not_resumable(str(writer.path or ""), before))
         if not before.start.same_as(prepared.start):
             allowed = f"it was of {_words(before.start)}; this is of {_words(prepared.start)}"
             raise InputError(Problem("is of another bench", "--resume", file=str(writer.path), allowed=allowed))

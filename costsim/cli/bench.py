@@ -1,10 +1,13 @@
 """``costsim bench``: calibrate this machine."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costsim.cli import options
+
+if TYPE_CHECKING:
+    from costsim.bench.request import Request
 
 HELP = """\
 \b
@@ -19,7 +22,8 @@ Examples:
   costsim bench compare before.yaml after.yaml     ends with 1 if slower
 
 Runs training steps of two layers, matrix products and copies in torch on this machine. Other programs beside it make
-the numbers useless: then it says why and ends with 1. Samples are kept beside the file as they come.
+the numbers useless: then it says why, writes no calibration and ends with 1. Samples are kept beside the file of -o as
+they come.
 """
 
 
@@ -37,7 +41,8 @@ def bench(
         str | None, typer.Option("--model", metavar="NAME|PATH", help="Measure this model's layers too.")
     ] = None,
     sequence: Annotated[
-        str | None, typer.Option("--sequence", metavar="N", help="Tokens of the model's sequences.")
+        str | None,
+        typer.Option("--sequence", metavar="N", help="Tokens of --model's sequences; default 4,096, on a CPU 1,024."),
     ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
     accept_noisy: Annotated[
@@ -49,7 +54,10 @@ def bench(
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the calibration: .yaml.")
     ] = None,
-    force: options.Force = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Let -o replace a file not written by costsim, or a bench that was cut short."),
+    ] = False,
     quiet: options.Quiet = False,
     _debug: options.Debug = False,
 ) -> None:
@@ -58,7 +66,6 @@ def bench(
         return
     from costsim.bench.request import Request, mode
     from costsim.cli import amounts
-    from costsim.cli.streams import deliver, screen
     from costsim.render import formats
 
     kind = formats.choose(format_, None)
@@ -67,18 +74,38 @@ def bench(
         device=device,
         dtype=dtype,
         model=model,
-        sequence=amounts.whole("--sequence", sequence),
+        sequence=amounts.whole("--sequence", sequence, least=1),
         compiled=compile_,
         output=output,
         resume=resume,
         force=force,
         accept_noisy=accept_noisy,
+        dry_run=dry_run,
     )
-    from costsim.bench import run
-
     if dry_run:
-        deliver(formats.bench_plan_text(run.plan(asked), kind, screen()))
-        return
+        _foretell(asked, kind, quiet=quiet)
+    else:
+        _measure(asked, kind, quiet=quiet)
+
+
+def _foretell(asked: "Request", kind: str, *, quiet: bool) -> None:
+    """Say what would be measured."""
+    from costsim.bench import run
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import formats
+
+    deliver(formats.bench_plan_text(run.plan(asked), kind, screen(), quiet=quiet))
+
+
+def _measure(asked: "Request", kind: str, *, quiet: bool) -> None:
+    """Measure, and say what came of it; on every process of torchrun but the first, nothing is said.
+
+    Raises:
+        Exit: with 130 where it was interrupted, with 1 where it was refused.
+    """
+    from costsim.bench import run
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import formats
     from costsim.render.progress import Progress
 
     with Progress(quiet=quiet) as progress:
