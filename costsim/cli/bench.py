@@ -13,7 +13,7 @@ HELP = """\
 \b
 Examples:
   costsim bench -o my-box.yaml                     about a minute
-  costsim bench --quick                            at most 15 seconds
+  costsim bench --quick                            about 15 seconds
   costsim bench --model llama-3.1-8b -o my-box.yaml
   costsim bench --full --device cuda:1 --dtype bf16
   costsim bench --dry-run                          shapes and their memory
@@ -29,7 +29,7 @@ they come.
 
 def bench(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="At most 15 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="About 15 seconds.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Five to ten minutes.")] = False,
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; default the best here.")
@@ -50,7 +50,7 @@ def bench(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the bench of -o that was cut short.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and its memory.")] = False,
-    format_: options.Format = None,
+    format_: options.Shown = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the calibration: .yaml.")
     ] = None,
@@ -121,7 +121,7 @@ def _measure(asked: "Request", kind: str, *, quiet: bool) -> None:
 
 def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A calibration.")],
-    format_: options.Format = None,
+    format_: options.Shown = None,
     _debug: options.Debug = False,
 ) -> None:
     """Say what a calibration holds: coefficients, how sure they are, and what was measured."""
@@ -135,7 +135,7 @@ def show(
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="The calibration to compare with.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="A later one, or that of a like device.")],
-    format_: options.Format = None,
+    format_: options.Shown = None,
     _debug: options.Debug = False,
 ) -> None:
     """Compare what two calibrations measured; exit with 1 where AFTER is slower by more than noise."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,7 +19,7 @@ from costsim.training.calibrated import PRODUCTS_ONLY, STACK_CONSTANTS
 from costsim.training.components import NAMES
 from costsim.training.ranks import CollectiveTable
 
-NOT_USED = "is not used: "  # in a note on a calibration that the plan leaves aside
+_NOT_USED = "is not used: "  # in a note on a calibration that the plan leaves aside
 FRESH_DAYS = 183  # half a year: drivers and libraries of that age are seldom those of a run that is planned
 
 
@@ -94,7 +94,7 @@ class LoadedCalibration:
         if self.obstacle(precision):
             return
         if assumed_mfu:
-            yield f"calibration: {self.path} {NOT_USED}cluster.mfu is given, so that the step time is not computed"
+            yield f"calibration: {self.path} {_NOT_USED}cluster.mfu is given, so that the step time is not computed"
         elif accelerators > devices:
             ranks = self.collectives("all_reduce")[1]
             joined = (
@@ -110,7 +110,7 @@ class LoadedCalibration:
     def notes(self, start: datetime.date, precision: str) -> list[str]:
         """What to know of it, in sentences."""
         if obstacle := self.obstacle(precision):
-            return [f"calibration: {self.path} {NOT_USED}{obstacle}"]
+            return [f"calibration: {self.path} {_NOT_USED}{obstacle}"]
         found = []
         if self.file.device.kind == "cpu" and self.file.software.malloc == "kept heap":
             said = "measured with glibc's heap kept; a torch script that does not keep it is slower: see docs/bench.md"
@@ -160,6 +160,11 @@ def load_calibration(
         return LoadedCalibration(read_calibration(read_path(file)), file, accepted)
     except InputError as error:
         raise InputError([catalogue.moved(problem, place, where) for problem in error.problems]) from None
+
+
+def left_aside(notes: Iterable[str]) -> list[str]:
+    """Of a plan's notes, those on a calibration that its scenario names and it does not use."""
+    return [note for note in notes if note.startswith("calibration: ") and _NOT_USED in note]
 
 
 def mismatch(calibration: LoadedCalibration, accelerator: Accelerator, known: frozenset[str]) -> Problem | None:

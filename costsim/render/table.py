@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from costsim.inputs.measured import NOT_USED
+from costsim.inputs.measured import left_aside
 from costsim.render import investment, numbers, sections
 from costsim.render.answers import answers_of
 from costsim.render.explain import explain_lines
@@ -76,7 +76,7 @@ def answer(plan: PlanDict, screen: Screen) -> list[Line]:
 
 def _ignored(plan: PlanDict, screen: Screen) -> list[Line]:
     """Notes on a calibration that the scenario names and the plan does not use."""
-    found = [clean(n) for n in plan.get("notes") or [] if str(n).startswith("calibration: ") and NOT_USED in str(n)]
+    found = list(map(clean, left_aside(map(str, plan.get("notes") or []))))
     room = columns_of(screen) - LABEL_WIDTH
     return [[], *hang("Notes", _items(found, room, "warn"), LABEL_WIDTH)] if found else []
 

@@ -18,12 +18,14 @@ from costsim.bench.record import (
     Collective,
 )
 from costsim.check import check_file
+from costsim.compare import compare
 from costsim.errors import InputError
 from costsim.inputs.calibration import read_calibration
 from costsim.inputs.machine import as_joined
 from costsim.inputs.measured import load_calibration
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import read
+from costsim.ranked import search_layouts
 from costsim.render import table
 from costsim.render.text import Screen
 from costsim.training import collectives
@@ -126,6 +128,11 @@ def test_a_refused_one_is_not_used_unless_accepted_and_the_plan_says_why(tmp_pat
     assert "is not used: its verdict is refused: another program ran beside it" in said
     assert "is not used: its verdict is refused" in quiet_page(refused)
     assert "Notes" not in quiet_page(accepted)
+    assert "is not used: its verdict is refused" in compare([prior, refused])["notes"][0]
+    assert [["is not used" in note for note in search_layouts(scenario(x))["notes"]] for x in (None, path)] == [
+        [],
+        [True],
+    ]
 
 
 def test_a_given_mfu_leaves_it_aside_and_even_the_shortest_page_says_so(tmp_path):
