@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costsim.render import flat
-from costsim.render.text import NARROWEST, Line, Screen, Span, clean, fold, folded, hang, page, prose
+from costsim.render.text import NARROWEST, Line, Screen, Span, clean, fold, folded, hang, page, prose, unbroken
 
 _WIDEST = 120
 _SIDE = 8  # columns of the words before and after
@@ -68,7 +68,7 @@ def _coefficient(one: Mapping[str, Any]) -> Line:
 def _timed(one: Mapping[str, Any]) -> Line:
     style = _VERDICTS[one["verdict"]]
     return [
-        Span(clean(one["name"])),
+        Span(unbroken(clean(one["name"]), "x")),
         Span(f"{one['seconds']:.4g}"),
         Span(f"{one['half_width']:.1%}"),
         Span(str(one["samples"]), "dim"),
@@ -122,7 +122,7 @@ def summary(found: Mapping[str, Any]) -> str:
 def _pair(row: Mapping[str, Any]) -> Line:
     style = _STYLES[row["mark"]]
     return [
-        Span(clean(row["name"])),
+        Span(unbroken(clean(row["name"]), "x")),
         Span(f"{row['before_seconds']:.4g} s"),
         Span(f"{row['after_seconds']:.4g} s"),
         Span(f"{row['ratio'] - 1:+.1%}", style),

@@ -7,7 +7,21 @@ from typing import Any
 
 from costsim.render import numbers
 from costsim.render.flat import csv_text, markdown_table
-from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, folded, hang, item, page, prose
+from costsim.render.text import (
+    NARROWEST,
+    Line,
+    Screen,
+    Span,
+    clean,
+    columns,
+    fold,
+    folded,
+    hang,
+    item,
+    page,
+    prose,
+    unbroken,
+)
 
 LABEL = 11
 _WIDEST = 120
@@ -173,16 +187,22 @@ def _onward(found: Mapping[str, Any]) -> list[str]:
 
 
 def _steps(found: Mapping[str, Any], room: int) -> list[Line]:
-    """A row a step, by component."""
-    if not found["steps"]:
-        return []
+    """A row a step: by component what one rank ran, and whole, in a table of their own, what several did."""
+    lines: list[Line] = []
+    for groups in (_GROUPS, {}):
+        steps = [step for step in found["steps"] if bool(step["components"]) == bool(groups)]
+        if steps:
+            lines += [*([[]] if lines else []), *_step_table(steps, groups, room)]
+    return lines
+
+
+def _step_table(steps: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[str]], room: int) -> list[Line]:
     wide = room >= 100
-    head = ["step", "time", "±", *_GROUPS, "rate", *(["memory", "samples"] if wide else [])]
+    head = ["step", "time", "±", *groups, "rate", *(["memory", "samples"] if wide else [])]
     rows = [[Span(text, "label") for text in head]]
-    for step in found["steps"]:
-        cells = [_shape(step), _time(step["seconds"]), f"{_width(step):.1%}"]
-        parts = step["components"]  # ranks are timed whole
-        cells += [_time(sum(parts.get(name, 0.0) for name in names)) if parts else "" for names in _GROUPS.values()]
+    for step in steps:
+        cells = [unbroken(_shape(step), "×"), _time(step["seconds"]), f"{_width(step):.1%}"]
+        cells += [_time(sum(step["components"].get(name, 0.0) for name in names)) for names in groups.values()]
         cells.append(_rate(step["flops_per_second"], short=True))
         if wide:
             cells += [_size(step["peak_bytes"], "-"), str(step["samples"])]

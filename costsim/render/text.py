@@ -21,7 +21,7 @@ STYLES = {
     "bar": "cyan",
 }
 NARROWEST = 40
-_NARROWEST_CELL = 20  # of words: below, folding them makes towers
+_NARROWEST_CELL = 12  # of words: below, folding them makes towers
 _ASCII = str.maketrans(
     {
         "·": "|", "×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "≥": ">=", "≤": "<=", "≈": "~", "±": "+/-",
@@ -118,6 +118,11 @@ def item(text: str, columns: int, style: str = "") -> list[Line]:
     """A sentence of several, with a mark before it."""
     lines = prose(text, columns - 2, style)
     return [[Span("· " if i == 0 else "  ", "dim"), *line] for i, line in enumerate(lines)]
+
+
+def unbroken(text: str, sign: str) -> str:
+    """Text that is not folded at a sign: ``4 × 128``."""
+    return text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
 
 
 def hang(label: str, lines: Sequence[Line], indent: int, style: str = "label") -> list[Line]:
