@@ -46,7 +46,11 @@ def bench(
     ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
     accept_noisy: Annotated[
-        bool, typer.Option("--accept-noisy", help="Calibrate from disturbed measurements, with wide intervals.")
+        bool,
+        typer.Option(
+            "--accept-noisy",
+            help="Calibrate from disturbed measurements too; with --resume from those that were refused.",
+        ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the bench of -o that was cut short.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and its memory.")] = False,
