@@ -108,7 +108,7 @@ def _measure(asked: "Request", kind: str, *, quiet: bool) -> None:
         Exit: with 130 where it was interrupted, with 1 where it was refused.
     """
     from costsim.bench import run
-    from costsim.cli.streams import deliver, screen
+    from costsim.cli.streams import complain, deliver, screen
     from costsim.render import formats
     from costsim.render.progress import Progress
 
@@ -117,6 +117,9 @@ def _measure(asked: "Request", kind: str, *, quiet: bool) -> None:
     if found is None:
         return
     deliver(formats.bench_text(found, kind, screen(), quiet=quiet))
+    became = found["output"]
+    if kind == "csv" and became and not became["written"]:  # the other formats say so themselves
+        complain(f"{became['file']}: was not written: {became['reason']}")
     if not found["complete"]:
         raise typer.Exit(130)
     if found["verdict"]["status"] == "refused":

@@ -128,6 +128,10 @@ def test_a_busy_machine_is_refused(tmp_path) -> None:
     assert code == 2
     assert "its bench came to its end: nothing is left to resume; without --resume it is measured anew" in err
 
+    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), "--format", "csv", more=BUSY)
+    assert code == 1
+    assert f"{file}: was not written: the measurements were refused" in err
+
     kept = journal.read(journal.path_beside(str(file)))
     again = ("--quick", "--dtype", "fp32", "-o", str(file), "--accept-noisy", "--resume", "--format", "json")
     code, out, _ = bench(*again, more=BUSY)
