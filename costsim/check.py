@@ -14,28 +14,11 @@ from costsim.inputs.hf_config import import_config
 from costsim.inputs.law import read_law
 from costsim.inputs.model import load_model
 from costsim.inputs.scenario import load_scenario
+from costsim.inputs.signs import kind_of_file
 from costsim.inputs.site import read_site
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import Source, read_path
 from costsim.plan import plan
-
-SIGNS: Mapping[str, frozenset[str]] = {
-    "scenario": frozenset({"training", "cluster", "question", "model"}),
-    "hardware": frozenset({"peak_flops", "scale_up", "memory"}),
-    "stack": frozenset({"matmul", "family", "host_seconds"}),
-    "site": frozenset({"electricity", "carbon", "pue"}),
-    "law": frozenset({"transfer", "loss_unit", "counts"}),
-    "model": frozenset({"hidden_size", "published_parameters", "heads"}),
-    "book": frozenset({"prices"}),
-    "calibration": frozenset({"schema", "verdict", "software", "convention"}),
-}
-"""Top keys that tell the kind of a YAML file; the kind with the most of them is taken."""
-
-
-def kind_of_file(source: Source) -> str:
-    """What a YAML file describes: a scenario unless its keys say otherwise."""
-    keys = set(source.value) if isinstance(source.value, dict) else set()
-    return max(SIGNS, key=lambda kind: len(SIGNS[kind] & keys))
 
 
 def check_file(path: str) -> list[Problem]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from costsim.errors import InputError, Problem
 from costsim.explain import declared
+from costsim.inputs.measured import left_aside
 from costsim.tree import flatten, is_number
 
 SCHEMA = "costsim.compare/1"
@@ -48,8 +49,14 @@ def compare(plans: Sequence[Mapping[str, Any] | HasDict]) -> dict[str, Any]:
         "scenarios": trees,
         "differences": [*_differences("input", inputs), *_differences("output", outputs)],
         "attribution": [],
-        "notes": [*_rankings(trees), _NOT_ATTRIBUTED],
+        "notes": [*_left_aside(trees), *_rankings(trees), _NOT_ATTRIBUTED],
     }
+
+
+def _left_aside(trees: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Which calibration a scenario names and its plan does not use."""
+    for tree in trees:
+        yield from (f"{note}, in '{_named(tree)}'" for note in left_aside(map(str, tree.get("notes") or [])))
 
 
 def _rankings(trees: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -48,10 +48,13 @@ def check_writable(path: str | Path, *, force: bool = False) -> None:
     """Refuse what `write_text` would refuse, before a long computation whose result would have no place.
 
     Raises:
-        OutputError: the folder is missing, or the file is not costsim's to replace.
+        OutputError: the folder is missing or takes no files, or the file is not costsim's to replace.
     """
     with _explained(path):
-        _allowed(path, force=force)
+        target = _allowed(path, force=force)
+        if _kind(target) != "special":
+            with tempfile.TemporaryFile(prefix=TEMPORARY_PREFIX, dir=target.parent):
+                pass
 
 
 def _allowed(path: str | Path, *, force: bool) -> Path:

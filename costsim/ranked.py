@@ -13,7 +13,8 @@ from costsim.errors import InputError
 from costsim.evaluate import Values, evaluate
 from costsim.inputs.build import Drawn, build
 from costsim.inputs.case import Case, TrainingTerms
-from costsim.inputs.scenario import load_scenario
+from costsim.inputs.measured import left_aside
+from costsim.inputs.scenario import Scenario, load_scenario
 from costsim.inputs.spreads import constant_doubts
 from costsim.layouts import chosen, rankings
 from costsim.training.doubt import P90_SCORE, log_spread
@@ -66,7 +67,8 @@ def search_layouts(
         ``schema``, ``scenario``, ``by``, ``legal`` and ``fitting`` (how many layouts), ``near_ties`` (how many lie
         within 5 % of the fastest), ``refused`` (how many combinations broke which rule), ``layouts`` (``rank``,
         ``layout``, figures) and ``own`` (the scenario's layout, whether it is ``considered`` by the search, and the
-        rank that it has or would have; null where the cluster does not allow it, for the reason in ``own_refused``).
+        rank that it has or would have; null where the cluster does not allow it, for the reason in ``own_refused``),
+        ``notes``.
 
     Raises:
         InputError: every problem of the input.
@@ -96,7 +98,14 @@ def search_layouts(
         "layouts": search.rows(max(top, 1)),
         "own": own and search.placed(own[main]),
         "own_refused": illegal,
+        "notes": _left_aside(scenario),
     }
+
+
+def _left_aside(scenario: Scenario) -> list[str]:
+    """Which calibration the scenario names and nothing here uses, and why."""
+    loaded = scenario.calibration
+    return [] if loaded is None else left_aside(loaded.notes(scenario.start, scenario.fields.training.precision))
 
 
 def _own(training: TrainingTerms) -> tuple[tuple[Layout, ...] | None, str | None]:

@@ -170,6 +170,7 @@ def _identity(path: str, file: CalibrationFile) -> dict[str, Any]:
         "torch": file.software.torch,
         "driver": file.software.driver,
         "verdict": file.verdict.status,
+        "reasons": list(file.verdict.reasons),
     }
 
 

@@ -151,6 +151,14 @@ def read(path: Path) -> Journal | None:
     return Journal(start, tuple(entries), any(line.get("kind") == "end" for line in lines))
 
 
+def not_resumable(path: str, found: Journal | None) -> Problem:
+    """What is wrong with going on with a journal that is not there, or whose bench came to its end."""
+    if found is None:
+        return Problem("there is no unfinished bench to resume", "--resume", file=path)
+    allowed = "without --resume it is measured anew; with --resume --accept-noisy a calibration is made of its samples"
+    return Problem("its bench came to its end: nothing is left to resume", "--resume", file=path, allowed=allowed)
+
+
 def record(start: Start, entries: Iterable[Entry], verdict: Verdict, notes: Iterable[str], cut: Cut | None) -> Record:
     """All measurements as one record."""
     items = [entry.item for entry in entries]

@@ -26,6 +26,7 @@ class Request:
         resume: continue the journal.
         force: replace a file that is not a calibration, and begin anew though there is an unfinished journal.
         accept_noisy: write a calibration from disturbed measurements too.
+        dry_run: say what would be measured, and measure nothing.
     """
 
     mode: Mode = "default"
@@ -38,6 +39,7 @@ class Request:
     resume: bool = False
     force: bool = False
     accept_noisy: bool = False
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what does not go together.
@@ -45,7 +47,11 @@ class Request:
         Raises:
             InputError: all of it.
         """
-        problems = []
+        problems = [
+            Problem("'' is no name", f"--{name}", allowed=f"without --{name} it is chosen for you")
+            for name in ("device", "dtype", "model")
+            if getattr(self, name) == ""
+        ]
         if self.output is not None and PurePath(self.output).suffix not in SUFFIXES:
             allowed = "a calibration is YAML: .yaml, .yml; the table goes to standard output, see --format"
             problems.append(Problem(f"'{self.output}' is no name for a calibration", "--output", allowed=allowed))
@@ -53,8 +59,10 @@ class Request:
             problems.append(Problem("needs the file whose bench was cut short", "--resume", allowed="-o FILE"))
         if self.sequence is not None and self.model is None:
             problems.append(Problem("belongs to a model", "--sequence", allowed="--model NAME"))
-        if self.sequence == 0:
-            problems.append(Problem("'0' is no length of a sequence", "--sequence", allowed="1 or more"))
+        for name in ("resume", "accept_noisy") if self.dry_run else ():
+            if getattr(self, name):
+                option = f"--{name.replace('_', '-')}"
+                problems.append(Problem("does not go with --dry-run", option, allowed="--dry-run measures nothing"))
         if problems:
             raise InputError(problems)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from costsim.bench import scaling
+from costsim.bench.journal import path_beside
 from costsim.bench.record import COMPONENTS, Device, Measured, Record, Step, Timing
 from costsim.bench.reference import Reference
 from costsim.bench.sanity import Finding, found_maximum, headline_step, step_flops, step_rate
@@ -18,7 +19,7 @@ PLAN_SCHEMA = "costsim.bench-plan/1"
 
 
 def to_dict(
-    record: Record, known: Reference | None, findings: list[Finding], calibration: str | None
+    record: Record, known: Reference | None, findings: list[Finding], calibration: str | None, asked: str | None = None
 ) -> dict[str, Any]:
     """The whole of a bench.
 
@@ -27,6 +28,7 @@ def to_dict(
         known: the device's entry in the catalogue.
         findings: of `costsim.bench.sanity.check`.
         calibration: the file that was written; None for none.
+        asked: the file that was asked for; None for none.
     """
     return {
         "schema": SCHEMA,
@@ -74,10 +76,24 @@ def to_dict(
         "findings": [asdict(finding) for finding in findings],
         "notes": list(record.notes),
         "calibration": calibration,
+        "output": None if asked is None else _output(asked, record, written=calibration is not None),
     }  # fmt: skip
 
 
-def planned(device: Device, mode: str, dtype: str, free_bytes: int, tasks: list[Task]) -> dict[str, Any]:
+def _output(asked: str, record: Record, *, written: bool) -> dict[str, Any]:
+    """What became of the file that was asked for, and where its samples are."""
+    samples = str(path_beside(asked))
+    if written:
+        return {"file": asked, "written": True, "reason": "", "samples": samples}
+    if not record.steps:
+        return {"file": asked, "written": False, "reason": "no training step was measured", "samples": samples}
+    reason = ": ".join(["the measurements were refused", *record.verdict.reasons[:1]])
+    return {"file": asked, "written": False, "reason": reason, "samples": samples}
+
+
+def planned(
+    device: Device, mode: str, dtype: str, free_bytes: int, tasks: list[Task], asked: str | None = None
+) -> dict[str, Any]:
     """What would be measured, as JSON.
 
     Args:
@@ -86,6 +102,7 @@ def planned(device: Device, mode: str, dtype: str, free_bytes: int, tasks: list[
         dtype: number format.
         free_bytes: on the device now.
         tasks: all of them.
+        asked: the file that the calibration would be written to; None for none.
     """
     return {
         "schema": PLAN_SCHEMA,
@@ -95,6 +112,7 @@ def planned(device: Device, mode: str, dtype: str, free_bytes: int, tasks: list[
         "free_bytes": free_bytes,
         "seconds": sum(task.seconds for task in tasks),
         "tasks": [{"name": task.name, "seconds": task.seconds, "predicted_bytes": task.bytes} for task in tasks],
+        "output": None if asked is None else {"file": asked, "samples": str(path_beside(asked))},
     }
 
 

@@ -54,7 +54,7 @@ def bench(request: Request, watcher: Watcher) -> dict[str, Any] | None:
     written = request.output if record.steps and record.verdict.status != "refused" else None
     if written is not None:
         write_text(written, calibration.text(calibration.document(record)), force=request.force)
-    return result.to_dict(record, outcome.known, findings, written)
+    return result.to_dict(record, outcome.known, findings, written, request.output)
 
 
 def plan(request: Request) -> dict[str, Any]:
@@ -63,13 +63,18 @@ def plan(request: Request) -> dict[str, Any]:
     Raises:
         MissingTorchError: torch is not installed.
         InputError: the request is not possible here.
+        OutputError: the calibration could not be written.
     """
     _need_torch()
     from costsim.bench import result, session
+    from costsim.files import check_writable
 
+    if request.output is not None:
+        check_writable(request.output, force=request.force)
     prepared = session.prepare(request)
     free = prepared.backend.free_bytes()
-    return result.planned(prepared.start.device, request.mode, prepared.start.dtype, free, prepared.tasks)
+    start = prepared.start
+    return result.planned(start.device, request.mode, start.dtype, free, prepared.tasks, request.output)
 
 
 def _follow(request: Request) -> None:

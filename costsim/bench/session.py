@@ -246,11 +246,10 @@ def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
     request = prepared.request
     before = journal.read(writer.path) if writer.path is not None else None
     if request.resume:
-        usable = [] if before is None else [entry for entry in before.entries if _grade(entry) < noise.REFUSED]
-        if before is None or (before.complete and len(usable) == len(before.entries)):
-            said = "there is no bench to resume" if before is None else "that bench is over, and none of it was refused"
-            allowed = "without --resume, it begins anew"
-            raise InputError(Problem(said, "--resume", file=str(writer.path or ""), allowed=allowed))
+        keep = before.entries if before is not None else ()
+        usable = [entry for entry in keep if request.accept_noisy or _grade(entry) < noise.REFUSED]
+        if before is None or (before.complete and not request.accept_noisy and len(usable) == len(keep)):
+            raise InputError(journal.not_resumable(str(writer.path or ""), before))
         if not before.start.same_as(prepared.start):
             allowed = f"it was of {_words(before.start)}; this is of {_words(prepared.start)}"
             raise InputError(Problem("is of another bench", "--resume", file=str(writer.path), allowed=allowed))

@@ -21,12 +21,12 @@ def days(option: str, text: str | None) -> float | None:
     return None if text is None else float(_read(option, text, Kind(units.TIME, unit="days", bare=True)))
 
 
-def whole(option: str, text: str | None) -> int | None:
-    """A whole number from zero."""
+def whole(option: str, text: str | None, least: int = 0) -> int | None:
+    """A whole number from zero, or from another least."""
     from costsim.inputs import units
     from costsim.inputs.kinds import Kind
 
-    return None if text is None else int(_read(option, text, Kind(units.COUNT, upper=1e18, whole=True)))
+    return None if text is None else int(_read(option, text, Kind(units.COUNT, lower=least, upper=1e18, whole=True)))
 
 
 def draws(text: str | None) -> int | None:

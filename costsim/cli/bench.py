@@ -1,16 +1,19 @@
 """``costsim bench``: calibrate this machine."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from costsim.cli import options
 
+if TYPE_CHECKING:
+    from costsim.bench.request import Request
+
 HELP = """\
 \b
 Examples:
   costsim bench -o my-box.yaml                     about a minute
-  costsim bench --quick                            at most 15 seconds
+  costsim bench --quick                            about 15 seconds
   costsim bench --model llama-3.1-8b -o my-box.yaml
   costsim bench --full --device cuda:1 --dtype bf16
   costsim bench --dry-run                          shapes and their memory
@@ -19,13 +22,14 @@ Examples:
   costsim bench compare before.yaml after.yaml     ends with 1 if slower
 
 Runs training steps of two layers, matrix products and copies in torch on this machine. Other programs beside it make
-the numbers useless: then it says why and ends with 1. Samples are kept beside the file as they come.
+the numbers useless: then it says why, writes no calibration and ends with 1. Samples are kept beside the file of -o as
+they come.
 """
 
 
 def bench(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="At most 15 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="About 15 seconds.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Five to ten minutes.")] = False,
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="cuda, cuda:1, mps or cpu; default the best here.")
@@ -37,19 +41,27 @@ def bench(
         str | None, typer.Option("--model", metavar="NAME|PATH", help="Measure this model's layers too.")
     ] = None,
     sequence: Annotated[
-        str | None, typer.Option("--sequence", metavar="N", help="Tokens of the model's sequences.")
+        str | None,
+        typer.Option("--sequence", metavar="N", help="Tokens of --model's sequences; default 4,096, on a CPU 1,024."),
     ] = None,
     compile_: Annotated[bool, typer.Option("--compile", help="With torch.compile.")] = False,
     accept_noisy: Annotated[
-        bool, typer.Option("--accept-noisy", help="Calibrate from disturbed measurements, with wide intervals.")
+        bool,
+        typer.Option(
+            "--accept-noisy",
+            help="Calibrate from disturbed measurements too; with --resume from those that were refused.",
+        ),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the bench of -o that was cut short.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be measured, and its memory.")] = False,
-    format_: options.Format = None,
+    format_: options.Shown = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write the calibration: .yaml.")
     ] = None,
-    force: options.Force = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Let -o replace a file not written by costsim, or a bench that was cut short."),
+    ] = False,
     quiet: options.Quiet = False,
     _debug: options.Debug = False,
 ) -> None:
@@ -58,7 +70,6 @@ def bench(
         return
     from costsim.bench.request import Request, mode
     from costsim.cli import amounts
-    from costsim.cli.streams import deliver, screen
     from costsim.render import formats
 
     kind = formats.choose(format_, None)
@@ -67,18 +78,38 @@ def bench(
         device=device,
         dtype=dtype,
         model=model,
-        sequence=amounts.whole("--sequence", sequence),
+        sequence=amounts.whole("--sequence", sequence, least=1),
         compiled=compile_,
         output=output,
         resume=resume,
         force=force,
         accept_noisy=accept_noisy,
+        dry_run=dry_run,
     )
-    from costsim.bench import run
-
     if dry_run:
-        deliver(formats.bench_plan_text(run.plan(asked), kind, screen()))
-        return
+        _foretell(asked, kind, quiet=quiet)
+    else:
+        _measure(asked, kind, quiet=quiet)
+
+
+def _foretell(asked: "Request", kind: str, *, quiet: bool) -> None:
+    """Say what would be measured."""
+    from costsim.bench import run
+    from costsim.cli.streams import deliver, screen
+    from costsim.render import formats
+
+    deliver(formats.bench_plan_text(run.plan(asked), kind, screen(), quiet=quiet))
+
+
+def _measure(asked: "Request", kind: str, *, quiet: bool) -> None:
+    """Measure, and say what came of it; on every process of torchrun but the first, nothing is said.
+
+    Raises:
+        Exit: with 130 where it was interrupted, with 1 where it was refused.
+    """
+    from costsim.bench import run
+    from costsim.cli.streams import complain, deliver, screen
+    from costsim.render import formats
     from costsim.render.progress import Progress
 
     with Progress(quiet=quiet) as progress:
@@ -86,6 +117,9 @@ def bench(
     if found is None:
         return
     deliver(formats.bench_text(found, kind, screen(), quiet=quiet))
+    became = found["output"]
+    if kind == "csv" and became and not became["written"]:  # the other formats say so themselves
+        complain(f"{became['file']}: was not written: {became['reason']}")
     if found["cut"] == "interrupt":
         raise typer.Exit(130)
     if found["cut"] or found["verdict"]["status"] == "refused":
@@ -94,7 +128,7 @@ def bench(
 
 def show(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A calibration.")],
-    format_: options.Format = None,
+    format_: options.Shown = None,
     _debug: options.Debug = False,
 ) -> None:
     """Say what a calibration holds: coefficients, how sure they are, and what was measured."""
@@ -108,7 +142,7 @@ def show(
 def compare(
     before: Annotated[str, typer.Argument(metavar="BEFORE", help="The calibration to compare with.")],
     after: Annotated[str, typer.Argument(metavar="AFTER", help="A later one, or that of a like device.")],
-    format_: options.Format = None,
+    format_: options.Shown = None,
     _debug: options.Debug = False,
 ) -> None:
     """Compare what two calibrations measured; exit with 1 where AFTER is slower by more than noise."""

@@ -10,6 +10,9 @@ Format = Annotated[
     str | None,
     typer.Option("--format", metavar=FORMATS, help="How the result looks; default table, or by -o's suffix."),
 ]
+Shown = Annotated[
+    str | None, typer.Option("--format", metavar=FORMATS, help="How the result looks on the screen; default table.")
+]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to a file: .json, .csv, .md or .txt.")
 ]
@@ -29,7 +32,8 @@ EXIT_CODES = """\b
 Exit codes:
   0    fine
   1    the answer is no: it does not fit, or is over --max-cost or --max-days,
-       or predictions miss their bars
+       predictions miss their bars, the machine was too disturbed to measure,
+       or bench compare found something slower
   2    bad usage, bad input, or a file that cannot be read or written
   70   a bug in costsim
   130  interrupted"""

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 import numpy as np
 import pydantic
 
-from costsim.errors import Problem
+from costsim.errors import InputError, Problem
 from costsim.inputs.calibration_priors import prior
 from costsim.inputs.fields import FieldError, Items, Strict, validate
+from costsim.inputs.signs import kind_of_file, looks_like
 from costsim.inputs.source import Source
 from costsim.training.components import NAMES, Coefficients
 
@@ -365,10 +366,24 @@ class CalibrationFile(Strict):
         return datetime.datetime.fromisoformat(self.created).date()
 
 
+def _other_kind(source: Source) -> str:
+    """What a file is that is no calibration, in words; empty for a calibration, whatever its problems."""
+    schema = source.value.get("schema") if isinstance(source.value, dict) else None
+    if isinstance(schema, str) and not schema.startswith(FORMAT):
+        return f"is not a calibration: its schema is {schema[:80]}"
+    if kind_of_file(source) == "calibration":
+        return ""
+    like = looks_like(source)
+    return f"is not a calibration: it looks like {like}" if like else "is not a calibration"
+
+
 def read_calibration(source: Source) -> CalibrationFile:
     """A calibration from what was read.
 
     Raises:
-        InputError: every problem of the file.
+        InputError: the file is of another kind, or has problems: all of them.
     """
+    if other := _other_kind(source):
+        place = source.position("schema")
+        raise InputError(place.problem(other, allowed="a calibration is what costsim bench -o FILE writes"))
     return validate(CalibrationFile, source)

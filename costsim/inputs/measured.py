@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -23,6 +23,7 @@ from costsim.training.components import NAMES, Coefficients
 from costsim.training.layout import SHARDING, Layout
 from costsim.training.ranks import NEEDED, CollectiveTable, Exchange, Scaling, tables_of
 
+_NOT_USED = "is not used: "  # in a note on a calibration that the plan leaves aside
 FRESH_DAYS = 183  # half a year: drivers and libraries of that age are seldom those of a run that is planned
 
 
@@ -147,7 +148,7 @@ class LoadedCalibration:
         if self.obstacle(training.precision):
             return
         if assumed_mfu:
-            yield "calibration: cluster.mfu is given, so that the step time is not computed and no calibration is used"
+            yield f"calibration: {self.path} {_NOT_USED}cluster.mfu is given, so that the step time is not computed"
             return
         if layout.accelerators > 1:
             yield self._between_devices(a, layout, exchange)
@@ -185,8 +186,11 @@ class LoadedCalibration:
     def notes(self, start: datetime.date, precision: str) -> list[str]:
         """What to know of it, in sentences."""
         if obstacle := self.obstacle(precision):
-            return [f"calibration: {self.path} is not used: {obstacle}"]
+            return [f"calibration: {self.path} {_NOT_USED}{obstacle}"]
         found = []
+        if self.file.device.kind == "cpu" and self.file.software.malloc == "kept heap":
+            said = "measured with glibc's heap kept; a torch script that does not keep it is slower: see docs/bench.md"
+            found.append(f"calibration: {said}")
         if (days := (start - self.file.day).days) > FRESH_DAYS:
             found.append(f"calibration: {self.path} is {days} days older than the run; drivers and libraries move on")
         if days < -FRESH_DAYS:
@@ -238,6 +242,11 @@ def load_calibration(
         return LoadedCalibration(read_calibration(read_path(file)), file, accepted)
     except InputError as error:
         raise InputError([catalogue.moved(problem, place, where) for problem in error.problems]) from None
+
+
+def left_aside(notes: Iterable[str]) -> list[str]:
+    """Of a plan's notes, those on a calibration that its scenario names and it does not use."""
+    return [note for note in notes if note.startswith("calibration: ") and _NOT_USED in note]
 
 
 def mismatch(calibration: LoadedCalibration, accelerator: Accelerator, known: frozenset[str]) -> Problem | None:

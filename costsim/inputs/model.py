@@ -27,6 +27,8 @@ Linear: TypeAlias = Literal["qkv", "output", "ffn", "head"]
 BIASES: Mapping[str, tuple[Linear, ...]] = {"none": (), "qkv": ("qkv",), "all": ("qkv", "output", "ffn")}
 SHAPE = ("layers", "hidden_size", "heads", "vocab_size")
 """Keys that a shape needs, besides a feed-forward width."""
+IDENTITY = frozenset({"costsim", "name", "sources", "published_parameters"})
+"""Keys that a file of the catalogue has, and a bare shape has not."""
 
 
 class AttentionFields(Strict):
@@ -359,7 +361,10 @@ def load_model(
 
 
 def _from_file(source: Source) -> LoadedModel:
-    """A model of the catalogue, or of a file of the same form."""
+    """A model of the catalogue or of a file of the same form, or a bare shape, which is called as its file."""
+    if isinstance(source.value, dict) and not source.value.keys() & IDENTITY:
+        shape = validate(Model, source)
+        return LoadedModel(shape.to_architecture(), Path(source.file).stem, shape.notes(), {})
     plain, facts = split_sourced(source)
     model = validate(ModelFile, plain)
     return LoadedModel(model.to_architecture(), model.title or model.name, model.notes(), facts)

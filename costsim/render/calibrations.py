@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from costsim.render import flat
-from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, page, prose
+from costsim.render.text import NARROWEST, Line, Screen, Span, clean, fold, folded, hang, page, prose, unbroken
 
-_WIDEST = 140
+_WIDEST = 120
+_SIDE = 8  # columns of the words before and after
 _STYLES = {"slower": "bad", "faster": "good", "refused": "warn", "same": "dim"}
 _VERDICTS = {"good": "good", "noisy": "warn", "refused": "bad", "partial": "warn"}
 
@@ -31,25 +32,25 @@ def render(found: Mapping[str, Any], screen: Screen) -> str:
         Span(clean(found["created"][:16].replace("T", " ")), "dim"),
         Span(verdict["status"], _VERDICTS[verdict["status"]]),
     ]
-    lines: list[Line] = [*fold(pieces, room), []]
+    lines: list[Line] = fold(pieces, room)
     for reason in verdict["reasons"]:
         lines += prose(clean(reason), room)
     if found["coefficients"]:
-        lines += columns(
-            [[Span(text, "dim") for text in _COEFFICIENT_HEAD], *map(_coefficient, found["coefficients"])], "lrrrll"
-        )
+        rows = [[Span(text, "dim") for text in _COEFFICIENT_HEAD], *map(_coefficient, found["coefficients"])]
+        lines += [[], *folded(rows, "lrrrl", room, len(_COEFFICIENT_HEAD) - 1)]
         error, worst = found["residual"]["median"], found["residual"]["worst"]
         words = (
             f"fitted steps within {error:.1%} (worst {worst:.1%}); other shapes ±{found['transfer']:.0%} beyond that"
         )
         lines += [[], *prose(words, room)]
-    lines += [[], *columns([[Span(t, "dim") for t in _TIMED_HEAD], *map(_timed, found["measurements"])], "lrrrl")]
+    timed = [[Span(text, "dim") for text in _TIMED_HEAD], *map(_timed, found["measurements"])]
+    lines += [[], *folded(timed, "lrrrl", room)]
     for note in found["notes"]:
         lines += prose(f"note: {clean(note)}", room)
     return page(lines, screen)
 
 
-_COEFFICIENT_HEAD = ("coefficient", "value", "±", "prior", "", "meaning")
+_COEFFICIENT_HEAD = ("coefficient", "value", "±", "prior", "meaning")
 _TIMED_HEAD = ("measured", "seconds", "±", "samples", "verdict")
 
 
@@ -60,15 +61,14 @@ def _coefficient(one: Mapping[str, Any]) -> Line:
         Span(f"{one['value']:.3g}", "strong"),
         Span(f"{spread:.0%}" if one["value"] else "at its bound"),
         Span(f"{one['prior']:.3g}", "dim"),
-        Span("" if one["identified"] else "not identified", "warn"),
-        Span(one["meaning"], "dim"),
+        Span(one["meaning"], "dim") if one["identified"] else Span(f"not identified: {one['meaning']}", "warn"),
     ]
 
 
 def _timed(one: Mapping[str, Any]) -> Line:
     style = _VERDICTS[one["verdict"]]
     return [
-        Span(clean(one["name"])),
+        Span(unbroken(clean(one["name"]), "x")),
         Span(f"{one['seconds']:.4g}"),
         Span(f"{one['half_width']:.1%}"),
         Span(str(one["samples"]), "dim"),
@@ -84,13 +84,24 @@ def render_comparison(found: Mapping[str, Any], screen: Screen) -> str:
     room = _room(screen)
     lines: list[Line] = []
     for side in ("before", "after"):
-        one = found[side]
-        pieces = [one["file"], one["device"], f"torch {one['torch']}", one["created"][:16].replace("T", " ")]
-        lines += fold([Span(f"{side:<7}", "dim"), *(Span(clean(str(piece))) for piece in pieces)], room)
+        lines += hang(side, _side(found[side], room - _SIDE), _SIDE, "dim")
     for row in found["differs"]:
         lines += prose(f"differs: {row['key']}: {clean(str(row['before']))} to {clean(str(row['after']))}", room)
-    lines += [[], *columns([[Span(text, "dim") for text in _PAIR_HEAD], *map(_pair, found["rows"])], "lrrrrl"), []]
+    rows = [[Span(text, "dim") for text in _PAIR_HEAD], *map(_pair, found["rows"])]
+    lines += [[], *folded(rows, "lrrrrl", room), []]
     return page([*lines, *prose(summary(found), room)], screen)
+
+
+def _side(one: Mapping[str, Any], room: int) -> list[Line]:
+    """One of the two files: what it is of, its verdict as a whole, and why where that is not good."""
+    pieces = [Span(clean(piece)) for piece in _identity(one)]
+    style = _VERDICTS[one["verdict"]]
+    lines = fold([*pieces, Span(one["verdict"], style)], room)
+    return lines + [line for reason in one["reasons"] for line in prose(clean(reason), room, style)]
+
+
+def _identity(one: Mapping[str, Any]) -> list[str]:
+    return [one["file"], one["device"], f"torch {one['torch']}", one["created"][:16].replace("T", " ")]
 
 
 _PAIR_HEAD = ("measured", "before", "after", "time", "noise", "")
@@ -100,15 +111,18 @@ def summary(found: Mapping[str, Any]) -> str:
     """What a comparison comes to, in a sentence."""
     if not found["rows"]:
         return "nothing was measured in both: the modes, formats or shapes differ"
-    counts = f"{len(found['worse'])} slower, {len(found['better'])} faster of {len(found['rows'])} measured in both"
+    both = len(found["rows"])
+    counts = f"{len(found['worse'])} slower, {len(found['better'])} faster of {both:,} measured in both"
     other = f"; {found['unmatched']} in one of them only" if found["unmatched"] else ""
-    return f"{counts}, beyond noise{other}"
+    verdicts = {side: found[side]["verdict"] for side in ("before", "after")}
+    doubt = "".join(f"; {side} is {word} as a whole" for side, word in verdicts.items() if word != "good")
+    return f"{counts}, beyond noise{other}{doubt}"
 
 
 def _pair(row: Mapping[str, Any]) -> Line:
     style = _STYLES[row["mark"]]
     return [
-        Span(clean(row["name"])),
+        Span(unbroken(clean(row["name"]), "x")),
         Span(f"{row['before_seconds']:.4g} s"),
         Span(f"{row['after_seconds']:.4g} s"),
         Span(f"{row['ratio'] - 1:+.1%}", style),
@@ -144,4 +158,12 @@ def text(found: Mapping[str, Any], kind: str, screen: Screen) -> str:
     if kind == "table":
         return render_comparison(found, screen) if "rows" in found else render(found, screen)
     head, rows = table(found)
-    return flat.csv_text(head, rows) if kind == "csv" else flat.markdown_table(head, rows) + "\n"
+    if kind == "csv":
+        return flat.csv_text(head, rows)
+    sides = [(side, ", ".join(map(clean, _told(found[side])))) for side in ("before", "after") if side in found]
+    told = flat.markdown_table(("", ""), sides) + "\n\n" if sides else ""
+    return told + flat.markdown_table(head, rows) + "\n"
+
+
+def _told(one: Mapping[str, Any]) -> list[str]:
+    return [*_identity(one), "; ".join([one["verdict"], *one["reasons"]])]

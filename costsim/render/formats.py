@@ -101,16 +101,16 @@ def bench_text(found: Mapping[str, Any], kind: str, screen: Screen, *, quiet: bo
     return encodable(measurements.to_csv(found) if kind == "csv" else measurements.to_markdown(found), screen)
 
 
-def bench_plan_text(planned: Mapping[str, Any], kind: str, screen: Screen) -> str:
+def bench_plan_text(planned: Mapping[str, Any], kind: str, screen: Screen, *, quiet: bool = False) -> str:
     """What a bench would measure, in a format."""
     from costsim.render import flat, measurements
 
     if kind == "table":
-        return measurements.plan_page(planned, screen)
+        return measurements.plan_page(planned, screen, quiet=quiet)
     if kind == "json":
         return flat.to_json(planned)
-    table = measurements.plan_table(planned)
-    return encodable(flat.csv_text(*table) if kind == "csv" else flat.markdown_table(*table) + "\n", screen)
+    text = measurements.plan_csv(planned) if kind == "csv" else measurements.plan_markdown(planned)
+    return encodable(text, screen)
 
 
 def catalogue_text(kind: str, name: str | None, chosen: str, screen: Screen) -> str:

@@ -7,7 +7,21 @@ from typing import Any
 
 from costsim.render import numbers
 from costsim.render.flat import csv_text, markdown_table
-from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, hang, page, prose
+from costsim.render.text import (
+    NARROWEST,
+    Line,
+    Screen,
+    Span,
+    clean,
+    columns,
+    fold,
+    folded,
+    hang,
+    item,
+    page,
+    prose,
+    unbroken,
+)
 
 LABEL = 11
 _WIDEST = 120
@@ -21,7 +35,7 @@ _VERDICTS = {
     "good": ("good", "the machine was quiet"),
     "noisy": ("warn", "usable, with wider intervals"),
     "refused": ("bad", "nothing can be planned from this"),
-    "partial": ("warn", "interrupted; what was measured counts"),
+    "partial": ("warn", "interrupted"),
 }
 _CSV = ("kind", "name", "dtype", "seconds", "low", "high", "best", "samples", "value", "unit", "verdict")
 
@@ -37,7 +51,7 @@ def render(found: Mapping[str, Any], screen: Screen, *, quiet: bool = False) -> 
     room = min(max(screen.width, NARROWEST), _WIDEST)
     lines = [*_title(found, room), [], *_answer(found, room)]
     if not quiet:
-        for block in (_steps(found, room), _products(found), _collectives(found)):
+        for block in (_steps(found, room), _products(found), _collectives(found, room)):
             lines += [[], *block] if block else []
         findings = [(finding["level"], finding["text"]) for finding in found["findings"]]
         lines += [[], *_listed("Findings", [text for _, text in findings], room, "warn")] if findings else []
@@ -48,7 +62,7 @@ def render(found: Mapping[str, Any], screen: Screen, *, quiet: bool = False) -> 
 
 def _title(found: Mapping[str, Any], room: int) -> list[Line]:
     device, software = found["device"], found["software"]
-    threads = f"{device['threads']} threads" if device["kind"] == "cpu" else device["kind"]
+    threads = numbers.counted(device["threads"], "thread") if device["kind"] == "cpu" else device["kind"]
     pieces = [
         Span(clean(device["name"]), "title"),
         Span(threads, "title"),
@@ -132,43 +146,69 @@ def _verdict(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _advice(found: Mapping[str, Any]) -> list[str]:
-    """What to do now."""
-    status, file = found["verdict"]["status"], found["calibration"]
+    """What became of the file that was asked for, and what to do now."""
+    told = _unwritten(found["output"])
     if any(finding["level"] == "error" for finding in found["findings"]):
-        return ["see the findings; nothing was written"]
-    if status == "refused":
-        return [
-            "end the other programs, or wait for them, and measure again",
-            "--accept-noisy takes it as it is, with wide intervals",
-        ]
-    if file is not None:
-        return [f"costsim plan SCENARIO --set cluster.calibration={clean(file)}"]
+        return [*told, "see the findings: nothing can be planned from this, whatever is accepted"]
     if not found["complete"]:
+        return [*told, *_onward(found)]
+    if found["verdict"]["status"] == "refused":
+        accept = "--accept-noisy takes measurements as they are, with wide intervals"
+        if found["output"] is not None:
+            accept = "the same command with --resume --accept-noisy calibrates from these samples, with wide intervals"
+        return [*told, "end the other programs, or wait for them, and measure again", accept]
+    if found["calibration"] is not None:
+        return [f"costsim plan SCENARIO --set cluster.calibration={clean(found['calibration'])}"]
+    return [*told, "-o my-box.yaml writes a calibration that plans can use"]
+
+
+def _unwritten(output: Mapping[str, Any] | None) -> list[str]:
+    """That the file which was asked for was not written, why, and where what was measured is."""
+    if output is None or output["written"]:
+        return []
+    file, samples = clean(output["file"]), clean(output["samples"])
+    return [f"{file} was not written: {clean(output['reason'])}", f"what was measured is in {samples}"]
+
+
+def _onward(found: Mapping[str, Any]) -> list[str]:
+    """How to go on with a bench that was cut short."""
+    if found["output"] is None:
         return ["-o FILE keeps measurements as they come, and --resume continues them"]
-    return ["-o my-box.yaml writes a calibration that plans can use"]
+    told = ["the same command with --resume goes on with what is left"]
+    if found["verdict"]["status"] == "refused":
+        told[0] += ", and keeps what was disturbed; with --force all is measured anew"
+    if found["calibration"] is not None and found["verdict"]["status"] == "partial":
+        use = f"--set 'cluster.calibration={{file: {clean(found['calibration'])}, accept: true}}'"
+        told.append(f"a plan leaves it aside until then, except with {use}")
+    return told
 
 
 # --- what it is made of -----------------------------------------------------------------------------------------------
 
 
 def _steps(found: Mapping[str, Any], room: int) -> list[Line]:
-    """A row a step, by component."""
-    if not found["steps"]:
-        return []
+    """A row a step: by component what one rank ran, and whole, in a table of their own, what several did."""
+    lines: list[Line] = []
+    for groups in (_GROUPS, {}):
+        steps = [step for step in found["steps"] if bool(step["components"]) == bool(groups)]
+        if steps:
+            lines += [*([[]] if lines else []), *_step_table(steps, groups, room)]
+    return lines
+
+
+def _step_table(steps: Sequence[Mapping[str, Any]], groups: Mapping[str, Sequence[str]], room: int) -> list[Line]:
     wide = room >= 100
-    head = ["step", "time", "±", *_GROUPS, "rate", *(["memory", "samples"] if wide else [])]
+    head = ["step", "time", "±", *groups, "rate", *(["memory", "samples"] if wide else [])]
     rows = [[Span(text, "label") for text in head]]
-    for step in found["steps"]:
-        cells = [_shape(step), _time(step["seconds"]), f"{_width(step):.1%}"]
-        parts = step["components"]  # ranks are timed whole
-        cells += [_time(sum(parts.get(name, 0.0) for name in names)) if parts else "" for names in _GROUPS.values()]
+    for step in steps:
+        cells = [unbroken(_shape(step), "×"), _time(step["seconds"]), f"{_width(step):.1%}"]
+        cells += [_time(sum(step["components"].get(name, 0.0) for name in names)) for names in groups.values()]
         cells.append(_rate(step["flops_per_second"], short=True))
         if wide:
-            peak = step["peak_bytes"]
-            cells += ["-" if peak is None else numbers.number(peak, "byte"), str(step["samples"])]
+            cells += [_size(step["peak_bytes"], "-"), str(step["samples"])]
         style = {"refused": "bad", "noisy": "warn"}.get(step["verdict"], "")
         rows.append([Span(text, style if place == 2 else "") for place, text in enumerate(cells)])
-    return columns(rows, "l" + "r" * (len(head) - 1))
+    return folded(rows, "l" + "r" * (len(head) - 1), room)
 
 
 def _products(found: Mapping[str, Any]) -> list[Line]:
@@ -187,28 +227,35 @@ def _products(found: Mapping[str, Any]) -> list[Line]:
     return columns(rows, "ll" + "r" * len(layouts))
 
 
-def _collectives(found: Mapping[str, Any]) -> list[Line]:
-    """A row a size, a column a collective; times of the slowest rank."""
+def _collectives(found: Mapping[str, Any], room: int) -> list[Line]:
+    """A row a size, a column a collective, few enough for the page; times of the slowest rank."""
+    most = 6 if room >= 100 else 4
     made = found["collectives"]
     lines: list[Line] = []
     for ranks, scope in dict.fromkeys((one["ranks"], one["scope"]) for one in made):
         here = [one for one in made if (one["ranks"], one["scope"]) == (ranks, scope)]
-        names = list(dict.fromkeys(one["operation"] for one in here))
-        table = {(one["nbytes"], one["operation"]): one["seconds"] for one in here}
-        title = f"{ranks} ranks of a {scope}"
-        rows = [[Span(text, "label") for text in (title, *(name.replace("_", "-") for name in names))]]
-        for size in sorted({one["nbytes"] for one in here}):
-            times = [_time(table[size, name]) if (size, name) in table else "-" for name in names]
-            rows.append([Span(text) for text in (numbers.number(size, "byte"), *times)])
-        lines += [*([[]] if lines else []), *columns(rows, "r" * (1 + len(names)))]
+        every = list(dict.fromkeys(one["operation"] for one in here))
+        for first in range(0, len(every), most):
+            table = _times(here, every[first : first + most], f"{ranks} ranks of a {scope}")
+            lines += [*([[]] if lines else []), *table]
     return lines
 
 
+def _times(made: Sequence[Mapping[str, Any]], names: Sequence[str], title: str) -> list[Line]:
+    """The table of some collectives, a row a size."""
+    seconds = {(one["nbytes"], one["operation"]): one["seconds"] for one in made if one["operation"] in names}
+    rows = [[Span(text, "label") for text in (title, *(name.replace("_", "-") for name in names))]]
+    for size in sorted({size for size, _ in seconds}):
+        times = [_time(seconds[size, name]) if (size, name) in seconds else "-" for name in names]
+        rows.append([Span(text) for text in (numbers.number(size, "byte"), *times)])
+    return columns(rows, "r" * (1 + len(names)))
+
+
 def _listed(label: str, texts: Sequence[str], room: int, style: str = "") -> list[Line]:
-    lines: list[Line] = []
-    for text in texts:
-        lines += prose(text, room - LABEL, style)
-    return hang(label, lines, LABEL)
+    """Sentences beside a label, each marked where there are several."""
+    if len(texts) == 1:
+        return hang(label, prose(texts[0], room - LABEL, style), LABEL)
+    return hang(label, [line for text in texts for line in item(text, room - LABEL, style)], LABEL)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -217,7 +264,8 @@ def _listed(label: str, texts: Sequence[str], room: int, style: str = "") -> lis
 def _shape(step: Mapping[str, Any]) -> str:
     parts = f"{step['hidden_size']:,} wide, {step['micro_batch']} × {step['sequence']:,}"
     how = {"none": "alone", "ddp": "DDP", "fsdp2": "FSDP2"}[step["parallel"]]
-    parallel = "" if step["ranks"] == 1 else f", {step['layers']} layers, {step['ranks']} ranks {how}"
+    layers = numbers.counted(step["layers"], "layer")
+    parallel = "" if step["ranks"] == 1 else f", {layers}, {step['ranks']} ranks {how}"
     return parts + parallel + (", compiled" if step["compiled"] else "")
 
 
@@ -262,7 +310,7 @@ def _named(kind: str, row: Mapping[str, Any]) -> str:
     if kind == "products":
         return f"{row['m']} x {row['n']} x {row['k']}, {row['layout']}"
     if kind == "linear_layers":
-        return f"{row['inputs']} to {row['outputs']}, {row['tokens']} tokens"
+        return f"{row['inputs']} to {row['outputs']}, {numbers.counted(row['tokens'], 'token')}"
     if kind == "optimizer":
         return f"AdamW, {row['parameters']} parameters"
     if kind == "bandwidth":
@@ -291,7 +339,7 @@ def to_markdown(found: Mapping[str, Any]) -> str:
     answer = [
         ("Sustained", _sustained(found["headline"])), ("MFU", _mfu(found["headline"])),
         ("Products", _largest(found["headline"])), ("Memory", _memory(found["headline"])),
-        ("Energy", _energy(found)), ("Verdict", _verdict(found["verdict"])),
+        ("Energy", _energy(found)), ("Verdict", _verdict(found["verdict"])), ("File", _unwritten(found["output"])),
     ]  # fmt: skip
     rows = [_short(row) for row in _rows(found)]
     title = f"# {clean(found['device']['name'])}, {found['dtype']}, torch {clean(found['software']['torch'])}"
@@ -306,20 +354,34 @@ def _short(row: Sequence[Any]) -> list[str]:
     return [kind.replace("_", " "), name, dtype, _time(seconds), f"{(high - low) / 2 / seconds:.1%}", figure]
 
 
-def plan_page(planned: Mapping[str, Any], screen: Screen) -> str:
-    """What would be measured."""
-    head = f"{clean(planned['device']['name'])} · {planned['dtype']} · about {planned['seconds']:.0f} s"
-    rows = [[Span(text, "label") for text in ("measurement", "about", "memory")]]
-    for task in planned["tasks"]:
-        peak = task["predicted_bytes"]
-        size = "" if peak is None else numbers.number(peak, "byte")
-        rows.append([Span(task["name"]), Span(_time(task["seconds"])), Span(size)])
-    free = f"{numbers.number(planned['free_bytes'], 'byte')} are free; the memory of a step is predicted"
+def plan_page(planned: Mapping[str, Any], screen: Screen, *, quiet: bool = False) -> str:
+    """What would be measured; of a quiet page only the device, how long it takes, and the file."""
     room = min(max(screen.width, NARROWEST), _WIDEST)
-    lines = [[Span(head, "title")], [], *columns(rows, "lrr"), [], *prose(free, room, "dim")]
+    pieces = [clean(planned["device"]["name"]), planned["dtype"], f"about {planned['seconds']:.0f} s"]
+    lines = fold([Span(piece, "title") for piece in pieces], room)
+    if not quiet:
+        rows = [[Span(text, "label") for text in ("measurement", "about", "memory")]]
+        for task in planned["tasks"]:
+            rows.append([Span(task["name"]), Span(_time(task["seconds"])), Span(_size(task["predicted_bytes"], ""))])
+        free = f"{numbers.number(planned['free_bytes'], 'byte')} are free; the memory of a step is predicted"
+        lines += [[], *folded(rows, "lrr", room), [], *prose(free, room, "dim")]
+    if planned["output"] is not None:
+        file, samples = (clean(planned["output"][key]) for key in ("file", "samples"))
+        lines += prose(f"the calibration would be written to {file}, its samples to {samples}", room, "dim")
     return page([*lines, [], [Span("costsim bench", "dim")]], screen)
 
 
-def plan_table(planned: Mapping[str, Any]) -> tuple[Sequence[str], list[list[Any]]]:
-    """Header and rows of what would be measured."""
-    return ("measurement", "seconds", "predicted_bytes"), [list(task.values()) for task in planned["tasks"]]
+def plan_csv(planned: Mapping[str, Any]) -> str:
+    """A row a measurement, numbers in full; empty where no memory is predicted."""
+    rows = [[task["name"], task["seconds"], task["predicted_bytes"]] for task in planned["tasks"]]
+    return csv_text(("measurement", "seconds", "predicted_bytes"), rows)
+
+
+def plan_markdown(planned: Mapping[str, Any]) -> str:
+    """The same for people."""
+    rows = [[task["name"], _time(task["seconds"]), _size(task["predicted_bytes"], "-")] for task in planned["tasks"]]
+    return markdown_table(("measurement", "about", "memory"), rows) + "\n"
+
+
+def _size(count: float | None, missing: str) -> str:
+    return missing if count is None else numbers.number(count, "byte")

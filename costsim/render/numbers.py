@@ -198,6 +198,11 @@ def range_only(
     return f"{style.before}{low}–{high}{letter}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A count of things: ``1 thread``, ``2 threads``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 _COUNTED = (" days", " months", " years", " sequences", " accelerators")
 """Units that one of has no plural."""
 _LETTERS = {letter for _, letter in _COMPACT[1:]} | {f"e{power}" for power in range(_FIRST_EXPONENT, 309)}

@@ -57,6 +57,8 @@ def _told(found: Mapping[str, Any], room: int) -> list[Line]:
     lines = hang("Tried", prose(counts, room - 10), 10)
     if found["own_refused"]:
         lines += hang("Own", prose(found["own_refused"], room - 10), 10)
+    for note in found["notes"]:
+        lines += hang("Note", prose(note, room - 10), 10)
     refused = "; ".join(f"{count:,}: {reason}" for reason, count in found["refused"].items())
     return lines + (hang("Refused", prose(refused, room - 10), 10) if refused else [])
 

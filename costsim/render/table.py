@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from costsim.inputs.measured import left_aside
 from costsim.render import investment, numbers, sections
 from costsim.render.answers import answers_of
 from costsim.render.explain import explain_lines
 from costsim.render.figures import Figures, PlanDict
-from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, hang, page, prose, width
+from costsim.render.text import NARROWEST, Line, Screen, Span, clean, columns, fold, hang, item, page, prose, width
 
 LABEL_WIDTH = 10
 _WIDEST = 120
@@ -22,12 +23,11 @@ def render(plan: PlanDict, screen: Screen, *, quiet: bool = False, verbose: bool
     Args:
         plan: the JSON of a plan, ``Plan.to_dict()``.
         screen: width, encoding and colour of the output.
-        quiet: the headline and the answer only.
+        quiet: the headline and the answer only, and what the answer leaves aside though the scenario names it.
         verbose: every assumption, and breakdown terms that are zero.
     """
     lines = [*headline(plan, screen), [], *answer(plan, screen)]
-    if not quiet:
-        lines += blocks(plan, screen, verbose=verbose)
+    lines += _ignored(plan, screen) if quiet else blocks(plan, screen, verbose=verbose)
     if plan.get("explain"):
         lines += [[], [Span("Explained", "label")], *explain_lines(plan["explain"], columns_of(screen))]
     return page([*lines, [], *footer(plan, screen)], screen)
@@ -72,6 +72,13 @@ def answer(plan: PlanDict, screen: Screen) -> list[Line]:
             details = fold([Span(text) for text in row.details], room - LABEL_WIDTH)
             lines += [[Span(" " * LABEL_WIDTH), *line] for line in details]
     return lines
+
+
+def _ignored(plan: PlanDict, screen: Screen) -> list[Line]:
+    """Notes on a calibration that the scenario names and the plan does not use."""
+    found = list(map(clean, left_aside(map(str, plan.get("notes") or []))))
+    room = columns_of(screen) - LABEL_WIDTH
+    return [[], *hang("Notes", _items(found, room, "warn"), LABEL_WIDTH)] if found else []
 
 
 def blocks(plan: PlanDict, screen: Screen, *, verbose: bool) -> list[Line]:
@@ -121,12 +128,7 @@ def columns_of(screen: Screen) -> int:
 
 
 def _items(texts: Sequence[str], room: int, style: str = "") -> list[Line]:
-    return [line for text in texts for line in _item(text, room, style)]
-
-
-def _item(text: str, room: int, style: str) -> list[Line]:
-    lines = prose(text, room - 2, style)
-    return [[Span("· " if i == 0 else "  ", "dim"), *line] for i, line in enumerate(lines)]
+    return [line for text in texts for line in item(text, room, style)]
 
 
 def _warning(item: object) -> str:

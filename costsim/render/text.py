@@ -21,6 +21,7 @@ STYLES = {
     "bar": "cyan",
 }
 NARROWEST = 40
+_NARROWEST_CELL = 12  # of words: below, folding them makes towers
 _ASCII = str.maketrans(
     {
         "·": "|", "×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "≥": ">=", "≤": "<=", "≈": "~", "±": "+/-",
@@ -113,6 +114,17 @@ def prose(text: str, columns: int, style: str = "") -> list[Line]:
     return _fold_words([Span(clean(text), style)], columns)
 
 
+def item(text: str, columns: int, style: str = "") -> list[Line]:
+    """A sentence of several, with a mark before it."""
+    lines = prose(text, columns - 2, style)
+    return [[Span("· " if i == 0 else "  ", "dim"), *line] for i, line in enumerate(lines)]
+
+
+def unbroken(text: str, sign: str) -> str:
+    """Text that is not folded at a sign: ``4 × 128``."""
+    return text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
+
+
 def hang(label: str, lines: Sequence[Line], indent: int, style: str = "label") -> list[Line]:
     """Put a label in front of the first line and indent the others to its width."""
     if not lines:
@@ -148,6 +160,40 @@ def table(rows: Sequence[Sequence[Span]], align: str, room: int) -> list[Line]:
         cells = [cell for cell in others if cell.text]
         lines += [[Span("    "), *line] for line in fold(cells, room - 4)]
     return lines
+
+
+def folded(rows: Sequence[Sequence[Span]], align: str, room: int, place: int = 0) -> list[Line]:
+    """Rows as `columns` where they fit; else with the cells of one column folded between their words, as `table` last.
+
+    What a cell of the first column goes on with is set in a little, so that it is no row of its own.
+
+    Args:
+        rows: cells.
+        align: a letter a column.
+        room: columns of the screen.
+        place: of the column of words.
+    """
+    lines = columns(rows, align)
+    beyond = max((sum(width(span.text) for span in line) for line in lines), default=0) - room
+    if beyond <= 0:
+        return lines
+    size = max(width(row[place].text) for row in rows) - beyond
+    inset = "" if place else "  "
+    if size < _NARROWEST_CELL:
+        return table(rows, align, room)
+    parts: list[list[Span]] = []
+    for row in rows:
+        first, *others = _fold_words([row[place]], size - len(inset))
+        texts = [_text(first), *(inset + _text(line) for line in others)]
+        blank = [Span("")] * len(row)
+        for index, text in enumerate(texts):
+            parts.append([*(blank if index else row)])
+            parts[-1][place] = Span(text, row[place].style)
+    return columns(parts, align)
+
+
+def _text(line: Line) -> str:
+    return "".join(span.text for span in line)
 
 
 def pad(text: str, size: int, *, right: bool = False) -> str:

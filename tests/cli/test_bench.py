@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("torch")
+
+from bench_cases import STEPS
 
 from costsim.bench import journal
 
@@ -38,6 +41,11 @@ def bench(*words: str, more: str = "", env=None) -> tuple[int, str, str]:
     process = start(*words, more=more, env=env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def letters(text: str) -> str:
+    """A page without its line breaks, which part long paths."""
+    return "".join(text.split())
 
 
 CALM = """
@@ -68,6 +76,8 @@ def test_the_result_has_everything_that_was_measured(measured) -> None:
     assert found["verdict"] == {"status": "good", "reasons": []}
     assert found["energy"]["source"] in ("counter", "none")
     assert found["calibration"] == str(file)
+    assert found["output"]["written"]
+    assert found["headline"]["step"]["hidden_size"] == STEPS[0][0]
     for kind in ("products", "linear_layers", "bandwidth", "optimizer"):
         assert all(row["low"] <= row["seconds"] <= row["high"] for row in found[kind]), kind
         assert found[kind], kind
@@ -110,11 +120,28 @@ def test_a_busy_machine_is_refused(tmp_path) -> None:
     assert code == 1
     assert "refused: for 98% of the time some task waited for a processor" in " ".join(out.split())
     assert "end the other programs" in out
+    told = f"{file} was not written: the measurements were refused: for 98% of the time some task waited"
+    assert letters(told) in letters(out)
+    assert letters(f"what was measured is in {journal.path_beside(str(file))}") in letters(out)
     assert not file.exists()
-    code, out, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--accept-noisy", "--format", "json", more=BUSY)
+
+    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), "--resume", more=BUSY)
+    assert code == 2
+    assert "its bench came to its end: nothing is left to resume; without --resume it is measured anew" in err
+
+    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), "--format", "csv", more=BUSY)
+    assert code == 1
+    assert f"{file}: was not written: the measurements were refused" in err
+
+    kept = journal.read(journal.path_beside(str(file)))
+    again = ("--quick", "--dtype", "fp32", "-o", str(file), "--accept-noisy", "--resume", "--format", "json")
+    code, out, _ = bench(*again, more=BUSY)
     assert code == 0
-    assert json.loads(out)["verdict"]["status"] == "noisy"
+    found = json.loads(out)
+    assert found["verdict"]["status"] == "noisy"
+    assert found["output"] == {"file": str(file), "written": True, "reason": "", "samples": found["output"]["samples"]}
     assert "--accept-noisy" in file.read_text(encoding="utf-8")
+    assert journal.read(journal.path_beside(str(file))) == kept  # nothing was measured again
 
 
 CROWDED = BUSY.replace("False", "True")
@@ -188,18 +215,77 @@ def test_an_interrupt_keeps_what_is_measured(tmp_path) -> None:
     out, _ = process.communicate(timeout=60)
     found = json.loads(out)
     assert process.returncode == 130
+    assert found["output"]["written"]
+    assert "the same command with --resume goes on" in page(found)
     assert not found["complete"]
     assert found["verdict"]["status"] == "partial"
     assert "interrupted" in found["verdict"]["reasons"][0]
     assert found["linear_layers"]
 
 
+def page(found) -> str:
+    """The words of its page."""
+    from costsim.render.measurements import render
+    from costsim.render.text import Screen
+
+    return " ".join(render(found, Screen()).split())
+
+
+def test_what_a_bench_that_was_cut_short_is_good_for_is_told(measured) -> None:
+    found = copy.deepcopy(measured[0]) | {"complete": False}
+    found["verdict"] = {"status": "partial", "reasons": ["interrupted: not everything was measured"]}
+    said = page(found)
+    assert "the same command with --resume goes on with what is left" in said
+    assert letters(f"--set 'cluster.calibration={{file: {measured[1]}, accept: true}}'") in letters(said)
+    assert "was not written" not in said
+
+    found |= {"calibration": None, "verdict": {"status": "refused", "reasons": ["busy"]}}
+    found["output"] |= {"written": False, "reason": "the measurements were refused: busy"}
+    said = page(found)
+    assert "was not written: the measurements were refused: busy" in said
+    assert "--resume goes on with what is left, and keeps what was disturbed" in said
+    assert "-o FILE keeps measurements" in page(found | {"output": None})
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_steps_and_collectives_of_several_ranks_fit(measured, width) -> None:
+    from costsim.render.measurements import render
+    from costsim.render.text import Screen
+
+    found = copy.deepcopy(measured[0])
+    one = found["steps"][0] | {"hidden_size": 8192, "sequence": 16384, "layers": 1, "compiled": True}
+    found["steps"].append(one | {"parallel": "fsdp2", "ranks": 8, "components": {}})
+    operations = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all", "send")
+    shared = {"ranks": 8, "scope": "cluster", "seconds": 0.0123}
+    found["collectives"] = [shared | {"operation": name, "nbytes": 2**30} for name in operations]
+    text = render(found, Screen(width))
+    assert max(map(len, text.splitlines())) <= width
+    assert all(name.replace("_", "-") in text for name in operations)
+    assert "1 layer," in " ".join(text.split())
+
+
 def test_a_dry_run_measures_nothing(tmp_path) -> None:
-    code, out, _ = bench("--dry-run", "--dtype", "fp32", "--model", "gpt2", "-o", str(tmp_path / "box.yaml"))
+    file = tmp_path / "box.yaml"
+    code, out, _ = bench("--dry-run", "--dtype", "fp32", "--model", "gpt2", "-o", str(file))
     assert code == 0
     assert "training step, 768 wide, 1 x 1,024 tokens, 50,257 words" in out
     assert "are free" in out
+    assert letters(f"written to {file}, its samples to {journal.path_beside(str(file))}") in letters(out)
+    code, out, _ = bench("--dry-run", "--dtype", "fp32", "--format", "markdown")
+    assert code == 0
+    assert "None" not in out
+    code, out, _ = bench("--dry-run", "--dtype", "fp32", "-q")
+    assert code == 0
+    assert "training step" not in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bare_shape_in_a_file_is_a_model(tmp_path) -> None:
+    shape = tmp_path / "tiny.yaml"
+    shape.write_text("{layers: 9, hidden_size: 96, heads: 2, ffn_size: 200, vocab_size: 700}", encoding="utf-8")
+    code, out, _ = bench("--dry-run", "--dtype", "fp32", "--model", str(shape), "--sequence", "48")
+    assert code == 0
+    assert "training step, 96 wide, 1 x 48 tokens, 700 words" in out
 
 
 def test_without_torch_it_says_what_to_install() -> None:
@@ -221,9 +307,18 @@ def test_without_torch_it_says_what_to_install() -> None:
         (["--model", "mixtral-8x7b"], "a mixture of experts"),
         (["--model", "no-such-model"], "unknown model"),
         (["--sequence", "128"], "belongs to a model"),
+        (["--sequence", "0", "--model", "gpt2"], "--sequence: '0' is out of bounds; must be between 1 and"),
+        (["--sequence", "-5", "--model", "gpt2"], "--sequence: '-5' is out of bounds; must be between 1 and"),
+        (["--device", ""], "--device: '' is no name"),
+        (["--dtype", ""], "--dtype: '' is no name"),
+        (["--dry-run", "--resume", "-o", "box.yaml"], "--resume: does not go with --dry-run"),
+        (["--dry-run", "--accept-noisy"], "--accept-noisy: does not go with --dry-run"),
+        (["--dry-run", "-o", "no-such-folder/box.yaml"], "there is no folder"),
+        (["--resume", "-o", "no-such.yaml"], "there is no unfinished bench to resume"),
         (["--resume"], "-o FILE"),
         (["-o", "box.json"], "a calibration is YAML"),
         (["-o", "no-such-folder/box.yaml"], "there is no folder"),
+        (["-o", "/proc/box.yaml"], "/proc/box.yaml: cannot be written"),
         (["--format", "xml"], "no format 'xml'"),
     ],
 )

@@ -13,6 +13,8 @@ import pytest
 from calibration_cases import written
 from processes import ROOT, Run, environment
 
+from costsim.inputs.bench import bench_file
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[str, str, str]:
@@ -39,6 +41,53 @@ def test_compare_ends_with_1_where_something_is_slower(inside: Run, pair: tuple[
     assert faster.returncode == 0
     rows = list(csv.DictReader(io.StringIO(faster.stdout)))
     assert sum(row["mark"] == "faster" for row in rows) == 4
+
+
+def test_help_says_the_lengths_that_are_shipped(inside: Run) -> None:
+    target = bench_file().target
+    words = " ".join(inside("bench", "--help").stdout.split())
+    assert f"default {target.gpu:,}, on a CPU {target.cpu:,}" in words
+    assert "the machine was too disturbed to measure" in words
+    assert "bench compare found something slower" in words
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_both_pages_fit(inside: Run, pair: tuple[str, str, str], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for line in (("show", pair[0]), ("compare", *pair[:2])):
+        done = inside("bench", *line)
+        assert max(map(len, done.stdout.splitlines())) <= width
+        words = " ".join(done.stdout.split())
+        assert "step 2 layers of 768, 12 heads" in words
+        assert "bf16" in words
+
+
+def test_compare_says_what_is_wrong_with_either_file(inside: Run, tmp_path: Path) -> None:
+    good, noisy = written(tmp_path, "a.yaml"), written(tmp_path, "b.yaml", status="noisy")
+    for files, side in (((good, noisy), "after"), ((noisy, good), "before")):
+        text = inside("bench", "compare", *files).stdout
+        assert text.count("another program ran beside it") == 1
+        assert f"beyond noise; {side} is noisy as a whole" in " ".join(text.split())
+        found = json.loads(inside("bench", "compare", *files, "--format", "json").stdout)
+        assert found[side]["reasons"] == ["another program ran beside it"]
+        assert "another program ran beside it" in inside("bench", "compare", *files, "--format", "markdown").stdout
+
+
+def test_another_file_is_one_error(inside: Run, tmp_path: Path) -> None:
+    made = {"plan.yaml": "schema: costsim.plan/1\nverdict: 1", "list.yaml": "[1, 2]"}
+    for name, text in made.items():
+        (tmp_path / name).write_text(text)
+    told = {
+        str(ROOT / "scenarios" / "llama-3.1-405b.yaml"): "is not a calibration: it looks like a scenario;",
+        str(ROOT / "hardware" / "h100-sxm.yaml"): "is not a calibration: it looks like a hardware file",
+        str(tmp_path / "plan.yaml"): "is not a calibration: its schema is costsim.plan/1",
+        str(tmp_path / "list.yaml"): "is not a calibration; a calibration is what costsim bench -o FILE writes",
+    }
+    for file, words in told.items():
+        done = inside("bench", "show", file)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith(f"{file}:")
+        assert words in done.stderr
 
 
 @pytest.mark.parametrize("line", [("show", "none.yaml"), ("compare", "none.yaml", "none.yaml"), ("shw",)])

@@ -9,12 +9,15 @@ import pytest
 
 from costsim.bench.record import Bandwidth, Conditions, Device, Gemm, Record, Software, Step, Verdict
 from costsim.bench.reference import known_as, reference
+from costsim.bench.result import to_dict
 from costsim.bench.sanity import check, headline_step, judged, step_flops, step_rate
 from costsim.bench.search import climb
 from costsim.bench.statistics import timing
 from costsim.inputs import catalogue
 from costsim.inputs.accelerator import load_accelerator
+from costsim.inputs.bench import bench_file
 from costsim.training.architecture import Architecture
+from costsim.training.flops import flops_per_token
 
 SHAPE = Architecture(2, 4096, 32, 8, 128, 14336, 32000)
 GOOD = Verdict("good")
@@ -108,8 +111,34 @@ def test_without_a_peak_there_is_no_word_of_one() -> None:
 def test_the_headline_is_the_named_models_step() -> None:
     slow = step(0.3, role="target")
     assert headline_step(record(step(0.5), slow)) is slow
-    assert step_rate(headline_step(record(step(0.3), step(0.5)))) == pytest.approx(0.5 * KNOWN.peak)
     assert headline_step(record()) is None
+
+
+def test_the_headline_does_not_follow_what_was_fastest() -> None:
+    for first, second in ((0.3, 0.5), (0.5, 0.3)):
+        made = record(step(first), step(second), step(0.9, ranks=2))
+        assert step_rate(headline_step(made)) == pytest.approx(first * KNOWN.peak)
+
+
+def test_the_first_of_the_shipped_shapes_has_the_most_flops() -> None:
+    for place in ("cpu", "gpu"):
+        for tier in getattr(bench_file().shapes, place):
+            flops = [
+                float(flops_per_token(shape.architecture(), shape.sequence)) * shape.sequence * shape.micro_batch
+                for shape in tier.steps
+            ]
+            assert flops[0] == max(flops)
+
+
+def test_what_became_of_the_file_that_was_asked_for_is_told() -> None:
+    made = record(step(0.4))
+    refused = replace(made, verdict=Verdict("refused", ("busy", "spread")))
+    assert to_dict(made, KNOWN, [], None)["output"] is None
+    assert to_dict(made, KNOWN, [], "a.yaml", "a.yaml")["output"]["written"]
+    told = {"file": "a.yaml", "written": False, "samples": "a.samples.jsonl"}
+    reasons = ((refused, "the measurements were refused: busy"), (record(), "no training step was measured"))
+    for one, reason in reasons:
+        assert to_dict(one, KNOWN, [], None, "a.yaml")["output"] == told | {"reason": reason}
 
 
 def test_acceptance_is_told() -> None:

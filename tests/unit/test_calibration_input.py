@@ -18,12 +18,16 @@ from costsim.bench.record import (
     Collective,
 )
 from costsim.check import check_file
+from costsim.compare import compare
 from costsim.errors import InputError
 from costsim.inputs.calibration import DeviceFields, SoftwareFields, read_calibration
 from costsim.inputs.machine import as_joined
 from costsim.inputs.measured import load_calibration
 from costsim.inputs.stack import load_stack
 from costsim.inputs.yaml_source import read
+from costsim.ranked import search_layouts
+from costsim.render import table
+from costsim.render.text import Screen
 from costsim.training import collectives
 from costsim.training.components import Work, step_seconds, step_spread
 
@@ -109,6 +113,10 @@ def test_the_path_resolves_beside_the_file_that_names_it_and_stays_in_what_is_re
     assert again.calibration.file == loaded.calibration.file
 
 
+def quiet_page(made):
+    return " ".join(table.render(made, Screen(), quiet=True).split())
+
+
 def test_a_refused_one_is_not_used_unless_accepted_and_the_plan_says_why(tmp_path):
     path = written(tmp_path, status="refused")
     prior, refused, accepted = (
@@ -118,6 +126,27 @@ def test_a_refused_one_is_not_used_unless_accepted_and_the_plan_says_why(tmp_pat
     assert accepted["step"]["step_seconds"] != prior["step"]["step_seconds"]
     said = " | ".join(refused["notes"])
     assert "is not used: its verdict is refused: another program ran beside it" in said
+    assert "is not used: its verdict is refused" in quiet_page(refused)
+    assert "Notes" not in quiet_page(accepted)
+    assert "is not used: its verdict is refused" in compare([prior, refused])["notes"][0]
+    assert [["is not used" in note for note in search_layouts(scenario(x))["notes"]] for x in (None, path)] == [
+        [],
+        [True],
+    ]
+
+
+def test_a_given_mfu_leaves_it_aside_and_even_the_shortest_page_says_so(tmp_path):
+    asked = scenario(written(tmp_path))
+    asked["cluster"]["mfu"] = 0.4
+    assert "yaml is not used: cluster.mfu is given" in quiet_page(plan(asked, draws=0).to_dict())
+
+
+def test_a_kept_heap_is_told(tmp_path):
+    path = Path(written(tmp_path))
+    told = "measured with glibc's heap kept"
+    assert told not in " | ".join(plan(scenario(str(path)), draws=0).to_dict()["notes"])
+    path.write_text(path.read_text().replace("malloc: default", "malloc: kept heap"))
+    assert told in " | ".join(plan(scenario(str(path)), draws=0).to_dict()["notes"])
 
 
 def test_another_precision_is_not_used_and_half_a_year_is_told(tmp_path):
@@ -196,7 +225,7 @@ def test_products_above_the_peak_are_refused(tmp_path):
     ("old", "new", "said"),
     [
         ("schema: costsim-calibration/1", "schema: costsim-calibration/2", "a calibration of format 2"),
-        ("schema: costsim-calibration/1", "schema: something/1", "is no calibration of costsim"),
+        ("schema: costsim-calibration/1", "schema: something/1", "is not a calibration: its schema is something/1"),
         ("mode: quick", "mode: quik", "'quik' is not accepted; one of quick, default, full; did you mean 'quick'?"),
         ("    score: {", "    skore: {", "score are missing"),
         ("status: good", "status: fine", "'fine' is not accepted"),

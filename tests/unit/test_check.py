@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from plan_cases import FULL, SMALL, changed
 
-from costsim.check import check_file, kind_of_file
+from costsim.check import check_file
 from costsim.inputs import catalogue
+from costsim.inputs.signs import kind_of_file
 from costsim.inputs.yaml_source import read_path
 
 ROOT = Path(__file__).parents[2]

@@ -70,6 +70,28 @@ def test_columns_are_aligned_and_empty_ones_left_out() -> None:
     assert plain(text.columns(rows, "lrl")) == ["a     1", "bbb  22"]
 
 
+def test_one_column_is_folded_where_a_table_is_too_wide() -> None:
+    rows = [[Span("measured"), Span("time")], [Span("a step of the model that was named"), Span("1.25")]]
+    assert plain(text.folded(rows, "lr", 60)) == plain(text.columns(rows, "lr"))
+    assert plain(text.folded(rows, "lr", 30)) == [
+        "measured             time",
+        "a step of the model  1.25",
+        "  that was named         ",
+    ]
+    turned = [[Span("1.25"), Span("a step of the model that was named")]]
+    assert plain(text.folded(turned, "rl", 30, 1))[1].startswith("      was named")
+    assert plain(text.folded(rows, "lr", 17)) == plain(text.table(rows, "lr", 17))
+
+
+@given(st.lists(st.text("ab ", min_size=1, max_size=60), min_size=1, max_size=5), st.integers(20, 80))
+def test_a_folded_table_keeps_every_letter_and_fits(cells: list[str], room: int) -> None:
+    words = [" ".join(cell.split()) or "a" for cell in cells]
+    lines = plain(text.folded([[Span(word), Span("1.25")] for word in words], "lr", room))
+    assert max(map(len, lines)) <= room
+    for letter in "ab":
+        assert sum(line.count(letter) for line in lines) == sum(word.count(letter) for word in words)
+
+
 def test_hanging_labels() -> None:
     assert plain(text.hang("Step", [[Span("x")], [Span("y")]], 6)) == ["Step  x", "      y"]
     assert text.hang("Step", [], 6) == []
