@@ -15,7 +15,13 @@ def small() -> Any:
     shipped = protocol.bench_file()
     steps = tuple(protocol.StepShape(kv_heads=1, **dict(zip(_KEYS, step, strict=True))) for step in STEPS)
     shapes = shipped.shapes.model_copy(update={"cpu": (protocol.Tier(steps=steps),)})
-    short = {"step_seconds": 0.1, "kernel_seconds": 0.02, "bandwidth_seconds": 0.05, "caches": 1, "again_before": 0.001}
+    short = {
+        "step_seconds": 0.1,
+        "kernel_seconds": 0.02,
+        "bandwidth_seconds": 0.05,
+        "caches": 1,
+        "budget_seconds": 0.001,
+    }
     modes = {name: getattr(shipped.modes, name).model_copy(update=short) for name in ("quick", "default", "full")}
     return shipped.model_copy(
         update={

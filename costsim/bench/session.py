@@ -33,7 +33,7 @@ from costsim.bench.record import (
 from costsim.bench.reference import Reference, reference
 from costsim.bench.request import Request
 from costsim.bench.room import Work
-from costsim.bench.tasks import Keep, Setting, Task, tasks
+from costsim.bench.tasks import Keep, Setting, Task, pace, tasks
 from costsim.errors import InputError, OutputError, Problem
 from costsim.inputs.bench import bench_file
 from costsim.inputs.model import load_model
@@ -144,13 +144,14 @@ def run(prepared: Prepared, watcher: Watcher) -> Outcome:
 
 def _all(prepared: Prepared, left: list[Task], measure: Callable[[Task], None], entries: list[Entry]) -> Cut | None:
     """Measure what is left, then again what was disturbed, the worst first, while there is time for it."""
-    setting, begun = prepared.setting, time.perf_counter()
-    for task in left:
+    setting, end = prepared.setting, time.perf_counter() + prepared.setting.fields.budget_seconds
+    for place, task in enumerate(left):
+        setting.pace = pace(end - time.perf_counter(), sum(later.seconds for later in left[place:]))
         measure(task)
         if not prepared.request.accept_noisy and _crowded(setting, entries):
             return "busy machine"
     for task in _spoiled(prepared.tasks, entries):
-        if time.perf_counter() - begun + task.seconds < setting.fields.again_before:
+        if time.perf_counter() + task.seconds < end:
             measure(task)
     return None
 

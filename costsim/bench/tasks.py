@@ -23,6 +23,9 @@ from costsim.bench.timing import rule_of
 from costsim.errors import InputError, Problem
 from costsim.inputs.bench import BenchFile, ModeFields, bench_file
 
+ABOUT = 1.6  # times the seconds of a step's rule: with the model made, and two steps before the first that is looked at
+FILLED = 3.0  # the same of a copy: both arrays are filled first
+SLOWEST = 0.4  # of its time, below which a measurement would tell too little
 UPDATED = 2**23
 """Parameters of the optimizer alone: 100 MiB and more with their states, beyond what most caches hold."""
 
@@ -63,6 +66,7 @@ class Setting:
         compiled: with torch.compile.
         notes: what a reader should know; tasks add to it.
         ranks: all of them under torchrun; None where this process is alone.
+        pace: share of its usual time that a measurement gets now.
     """
 
     backend: Backend
@@ -73,6 +77,7 @@ class Setting:
     compiled: bool = False
     notes: list[str] = field(default_factory=list)
     ranks: Ranks | None = None
+    pace: float = 1.0
 
     def free_bytes(self) -> int:
         """Free memory of the device; of several ranks the least, and each one's part of a memory that they share."""
@@ -98,8 +103,18 @@ class Setting:
         return "cpu" if self.device.kind == "cpu" else "gpu"
 
     def rule(self, seconds: float) -> Rule:
-        """When to stop."""
-        return rule_of(self.fields.precision, seconds, self.file.noise.half_width.noisy)
+        """When to stop a measurement that usually takes so many seconds."""
+        return rule_of(self.fields.precision, self.pace * seconds, self.file.noise.half_width.noisy)
+
+
+def pace(left: float, needed: float) -> float:
+    """Share of its usual time that each measurement may take so that all of them come to an end in the time left.
+
+    Args:
+        left: seconds.
+        needed: that the measurements to come usually take.
+    """
+    return min(1.0, max(SLOWEST, left / needed)) if needed else 1.0
 
 
 def tasks(setting: Setting, target: Work | None, target_name: str = "") -> list[Task]:
@@ -183,7 +198,7 @@ def _step(setting: Setting, work: Work, role: Literal["designed", "target"], tur
 
     size = predicted_bytes(work, kernels.bytes_of(setting.dtype), setting.device.kind)
     key = f"step {_shape(work)} {role}" + (f" {turn + 1}" if turn else "")
-    return Task(key, f"training step, {_shape(work)}", 1.3 * setting.fields.step_seconds, run, size)
+    return Task(key, f"training step, {_shape(work)}", ABOUT * setting.fields.step_seconds, run, size)
 
 
 def _measured(setting: Setting, work: Work, role: Literal["designed", "target"]) -> Step:
@@ -236,7 +251,8 @@ def _energy(setting: Setting, work: Work) -> Task:
             )
         )
 
-    return Task("energy", f"energy of {_shape(work)}", setting.fields.energy_seconds, run)
+    nothing = setting.known is None and energy.meter(setting.backend) is None
+    return Task("energy", f"energy of {_shape(work)}", 0.0 if nothing else setting.fields.energy_seconds, run)
 
 
 # --- kernels ----------------------------------------------------------------------------------------------------------
@@ -258,13 +274,14 @@ def _products(setting: Setting) -> Iterator[Task]:
 
 
 def _product(setting: Setting, sides: Sides, layout: Layout, dtype: Dtype) -> Task:
-    rule = setting.rule(setting.fields.kernel_seconds)
+    seconds = setting.fields.kernel_seconds
 
     def run(keep: Keep) -> None:
+        rule = setting.rule(seconds)
         keep(kernels.gemm(setting.backend, *sides, layout, dtype, rule, setting.file.noise))
 
     words = " x ".join(f"{side:,}" for side in sides)
-    return Task(f"product {sides} {layout} {dtype}", f"product {words}, {layout}, {dtype}", rule.seconds, run)
+    return Task(f"product {sides} {layout} {dtype}", f"product {words}, {layout}, {dtype}", seconds, run)
 
 
 def _search(setting: Setting) -> Task:
@@ -288,14 +305,15 @@ def _search(setting: Setting) -> Task:
 
 def _anchors(setting: Setting, steps: list[Work]) -> Iterator[Task]:
     """Linear layers of the widths that the steps have."""
-    rule = setting.rule(setting.fields.kernel_seconds)
+    seconds = setting.fields.kernel_seconds
     for tokens, inputs, outputs in dict.fromkeys(shape for work in steps for shape in _layers(work)):
 
         def run(keep: Keep, tokens: int = tokens, inputs: int = inputs, outputs: int = outputs) -> None:
+            rule = setting.rule(seconds)
             keep(kernels.linear(setting.backend, tokens, inputs, outputs, setting.dtype, rule, setting.file.noise))
 
         name = f"linear layer {inputs:,} to {outputs:,}, {tokens:,} tokens"
-        yield Task(f"linear {tokens} {inputs} {outputs}", name, rule.seconds, run)
+        yield Task(f"linear {tokens} {inputs} {outputs}", name, seconds, run)
 
 
 def _layers(work: Work) -> list[tuple[int, int, int]]:
@@ -309,26 +327,27 @@ def _layers(work: Work) -> list[tuple[int, int, int]]:
 
 def _updates(setting: Setting) -> Iterator[Task]:
     """The optimizer in the steps' format and, as mixed precision has it for its master copy, in FP32."""
-    rule = setting.rule(setting.fields.kernel_seconds)
+    seconds = setting.fields.kernel_seconds
     for dtype in dict.fromkeys((setting.dtype, "fp32")):
 
         def run(keep: Keep, dtype: Dtype = dtype) -> None:
+            rule = setting.rule(seconds)
             keep(kernels.optimizer(setting.backend, UPDATED, dtype, rule, setting.file.noise))
 
-        yield Task(f"optimizer {dtype}", f"AdamW in {dtype}", rule.seconds, run)
+        yield Task(f"optimizer {dtype}", f"AdamW in {dtype}", seconds, run)
 
 
 def _bandwidth(setting: Setting) -> Task:
-    rule = setting.rule(setting.fields.bandwidth_seconds)
+    seconds = setting.fields.bandwidth_seconds
 
     def run(keep: Keep) -> None:
-        backend = setting.backend
+        backend, rule = setting.backend, setting.rule(seconds)
         cache = setting.device.cache_bytes
         wanted = setting.fields.caches * cache
         keep(kernels.bandwidth(backend, cache, wanted, backend.free_bytes(), rule, setting.file.noise))
         backend.release()
 
-    return Task("bandwidth", "copy in memory", 1.5 * rule.seconds, run)
+    return Task("bandwidth", "copy in memory", FILLED * seconds, run)
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class ModeFields(Strict):
         kernel_seconds: for a product, a linear layer, an update.
         bandwidth_seconds: for a copy.
         energy_seconds: for the energy of a step.
-        again_before: no disturbed measurement is begun again after so many seconds of the bench.
+        budget_seconds: for all of it, once torch is imported.
         caches: memory that is copied, over the last-level cache.
         layouts: of matrix products.
         sizes: of squares.
@@ -54,7 +54,7 @@ class ModeFields(Strict):
     kernel_seconds: PositiveNumber
     bandwidth_seconds: PositiveNumber
     energy_seconds: PositiveNumber
-    again_before: PositiveNumber
+    budget_seconds: PositiveNumber
     caches: Count
     layouts: Items[Literal["forward", "dgrad", "wgrad"]]
     sizes: Count

@@ -111,3 +111,27 @@ def test_another_error_of_a_step_is_not_taken_for_want_of_room(monkeypatch) -> N
 
 def test_conditions_of_a_quiet_machine_do_not_crowd() -> None:
     assert not session._crowded(SETTING, entries(*[replace(LAYER, conditions=QUIET)] * FEW))
+
+
+@pytest.mark.parametrize(
+    ("left", "needed", "share"), [(12, 10, 1.0), (6, 10, 0.6), (-1, 10, tasks.SLOWEST), (5, 0, 1.0)]
+)
+def test_measurements_hurry_where_time_runs_short(left, needed, share) -> None:
+    assert tasks.pace(left, needed) == share
+
+
+def test_a_task_takes_its_time_as_it_is_when_it_runs(monkeypatch) -> None:
+    seen = []
+
+    def gemm(backend, m, n, k, layout, dtype, rule, limits):
+        seen.append(rule.seconds)
+        return record().gemms[0]
+
+    monkeypatch.setattr(tasks.kernels, "gemm", gemm)
+    setting = tasks.Setting(SimpleNamespace(threads=2), record().device, "bf16", "quick")
+    task = tasks._product(setting, (64, 64, 64), "forward", "bf16")
+    usual = setting.fields.kernel_seconds
+    for setting.pace in (1.0, 0.5):
+        task.run(lambda _: None)
+    assert seen == [usual, usual / 2]
+    assert task.seconds == usual
