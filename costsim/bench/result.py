@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,13 @@ def _output(asked: str, record: Record, *, written: bool) -> dict[str, Any]:
 
 
 def planned(
-    device: Device, mode: str, dtype: str, free_bytes: int, tasks: list[Task], asked: str | None = None
+    device: Device,
+    mode: str,
+    dtype: str,
+    free_bytes: int,
+    tasks: list[Task],
+    notes: Sequence[str] = (),
+    asked: str | None = None,
 ) -> dict[str, Any]:
     """What would be measured, as JSON.
 
@@ -102,6 +109,7 @@ def planned(
         dtype: number format.
         free_bytes: on the device now.
         tasks: all of them.
+        notes: what a reader should know: shapes that were made smaller.
         asked: the file that the calibration would be written to; None for none.
     """
     return {
@@ -112,6 +120,7 @@ def planned(
         "free_bytes": free_bytes,
         "seconds": sum(task.seconds for task in tasks),
         "tasks": [{"name": task.name, "seconds": task.seconds, "predicted_bytes": task.bytes} for task in tasks],
+        "notes": list(notes),
         "output": None if asked is None else {"file": asked, "samples": str(path_beside(asked))},
     }
 

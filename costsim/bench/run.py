@@ -72,9 +72,8 @@ def plan(request: Request) -> dict[str, Any]:
     if request.output is not None:
         check_writable(request.output, force=request.force)
     prepared = session.prepare(request)
-    free = prepared.backend.free_bytes()
-    start = prepared.start
-    return result.planned(start.device, request.mode, start.dtype, free, prepared.tasks, request.output)
+    start, free, notes = prepared.start, prepared.backend.free_bytes(), prepared.setting.notes
+    return result.planned(start.device, request.mode, start.dtype, free, prepared.tasks, notes, request.output)
 
 
 def _follow(request: Request) -> None:

@@ -246,9 +246,9 @@ def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
     """What an unfinished journal holds, or nothing and a new journal."""
     request = prepared.request
     before = journal.read(writer.path) if writer.path is not None else None
+    keep = before.entries if before is not None else ()
+    usable = [entry for entry in keep if request.accept_noisy or _grade(entry) < noise.REFUSED]
     if request.resume:
-        keep = before.entries if before is not None else ()
-        usable = [entry for entry in keep if request.accept_noisy or _grade(entry) < noise.REFUSED]
         if before is None or (before.complete and not request.accept_noisy and len(usable) == len(keep)):
             raise InputError(journal.not_resumable(str(writer.path or ""), before))
         if not before.start.same_as(prepared.start):
@@ -256,8 +256,8 @@ def _kept(prepared: Prepared, writer: journal.Writer) -> list[Entry]:
             raise InputError(Problem("is of another bench", "--resume", file=str(writer.path), allowed=allowed))
         prepared.setting.notes.append(f"resumed: {len(usable)} measurements are from {before.start.created}")
         return usable
-    if before is not None and not before.complete and before.entries and not request.force:
-        message = f"holds {len(before.entries)} measurements of a bench that was cut short at {before.start.created}"
+    if before is not None and not before.complete and usable and not request.force:
+        message = f"holds {len(usable)} measurements of a bench that was cut short at {before.start.created}"
         allowed = "--resume continues it, --force begins anew"
         raise OutputError(str(Problem(message, file=str(writer.path), allowed=allowed)))
     writer.start(prepared.start)

@@ -186,7 +186,7 @@ def _room(setting: Setting, target: Work, name: str) -> Work:
         raise InputError(Problem(message, "--model", allowed="a device with more memory, or a smaller model"))
     if found != target:
         setting.notes.append(
-            f"{name} was measured at {found.micro_batch} x {found.sequence:,} tokens instead of "
+            f"{name} is measured at {found.micro_batch} x {found.sequence:,} tokens instead of "
             f"{target.micro_batch} x {target.sequence:,}: those do not fit into {_gb(free)}"
         )
     return found

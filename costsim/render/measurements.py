@@ -172,11 +172,12 @@ def _unwritten(output: Mapping[str, Any] | None) -> list[str]:
 
 def _onward(found: Mapping[str, Any]) -> list[str]:
     """How to go on with a bench that was cut short."""
+    busy = found["cut"] == "busy machine"
+    told = ["end the other programs, or wait for them; --accept-noisy measures beside them"] if busy else []
     if found["output"] is None:
-        return ["-o FILE keeps measurements as they come, and --resume continues them"]
-    told = ["the same command with --resume goes on with what is left"]
-    if found["verdict"]["status"] == "refused":
-        told[0] += ", and keeps what was disturbed; with --force all is measured anew"
+        return told or ["-o FILE keeps measurements as they come, and --resume continues them"]
+    again = ", and measures again what was refused" if found["verdict"]["status"] == "refused" else ""
+    told.append(f"the same command with --resume goes on with what is left{again}; with --force all is measured anew")
     if found["calibration"] is not None and found["verdict"]["status"] == "partial":
         use = f"--set 'cluster.calibration={{file: {clean(found['calibration'])}, accept: true}}'"
         told.append(f"a plan leaves it aside until then, except with {use}")
@@ -365,6 +366,8 @@ def plan_page(planned: Mapping[str, Any], screen: Screen, *, quiet: bool = False
             rows.append([Span(task["name"]), Span(_time(task["seconds"])), Span(_size(task["predicted_bytes"], ""))])
         free = f"{numbers.number(planned['free_bytes'], 'byte')} are free; the memory of a step is predicted"
         lines += [[], *folded(rows, "lrr", room), [], *prose(free, room, "dim")]
+    for note in planned["notes"]:
+        lines += prose(clean(note), room, "warn")
     if planned["output"] is not None:
         file, samples = (clean(planned["output"][key]) for key in ("file", "samples"))
         lines += prose(f"the calibration would be written to {file}, its samples to {samples}", room, "dim")
@@ -380,7 +383,8 @@ def plan_csv(planned: Mapping[str, Any]) -> str:
 def plan_markdown(planned: Mapping[str, Any]) -> str:
     """The same for people."""
     rows = [[task["name"], _time(task["seconds"]), _size(task["predicted_bytes"], "-")] for task in planned["tasks"]]
-    return markdown_table(("measurement", "about", "memory"), rows) + "\n"
+    notes = [f"* {clean(note)}\n" for note in planned["notes"]]
+    return "\n".join([markdown_table(("measurement", "about", "memory"), rows) + "\n", *notes])
 
 
 def _size(count: float | None, missing: str) -> str:

@@ -243,7 +243,7 @@ def test_what_a_bench_that_was_cut_short_is_good_for_is_told(measured) -> None:
     found["output"] |= {"written": False, "reason": "the measurements were refused: busy"}
     said = page(found)
     assert "was not written: the measurements were refused: busy" in said
-    assert "--resume goes on with what is left, and keeps what was disturbed" in said
+    assert "--resume goes on with what is left, and measures again what was refused" in said
     assert "-o FILE keeps measurements" in page(found | {"output": None})
 
 
@@ -286,6 +286,15 @@ def test_a_bare_shape_in_a_file_is_a_model(tmp_path) -> None:
     code, out, _ = bench("--dry-run", "--dtype", "fp32", "--model", str(shape), "--sequence", "48")
     assert code == 0
     assert "training step, 96 wide, 1 x 48 tokens, 700 words" in out
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "json"])
+def test_a_dry_run_tells_of_a_size_down(kind) -> None:
+    small = "from costsim.bench.devices import Backend; Backend.free_bytes = lambda self: 18 << 30"
+    words = ("--dry-run", "--dtype", "bf16", "--model", "llama-3.1-8b", "--sequence", "8192", "--format", kind)
+    code, out, _ = bench(*words, more=small)
+    assert code == 0
+    assert "llama-3.1-8b is measured at 1 x" in " ".join(out.split())
 
 
 def test_without_torch_it_says_what_to_install() -> None:
