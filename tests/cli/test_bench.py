@@ -84,6 +84,12 @@ def test_the_result_has_everything_that_was_measured(measured) -> None:
     assert "costsim-calibration/1" in file.read_text(encoding="utf-8")
 
 
+def test_a_bench_that_is_over_is_not_resumed(measured) -> None:
+    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(measured[1]), "--resume", more=CALM)
+    assert code == 2
+    assert "its bench came to its end: nothing is left to resume; without --resume it is measured anew" in err
+
+
 def test_every_sample_is_kept_beside_the_file(measured) -> None:
     found, file = measured
     kept = journal.read(journal.path_beside(str(file)))
@@ -125,9 +131,11 @@ def test_a_busy_machine_is_refused(tmp_path) -> None:
     assert letters(f"what was measured is in {journal.path_beside(str(file))}") in letters(out)
     assert not file.exists()
 
-    code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), "--resume", more=BUSY)
-    assert code == 2
-    assert "its bench came to its end: nothing is left to resume; without --resume it is measured anew" in err
+    first = journal.read(journal.path_beside(str(file)))
+    code, _, _ = bench("--quick", "--dtype", "fp32", "-o", str(file), "--resume", more=BUSY)
+    second = journal.read(journal.path_beside(str(file)))
+    assert code == 1
+    assert len(second.entries) == 2 * len(first.entries) - 1  # what was refused is measured again; energy never is
 
     code, _, err = bench("--quick", "--dtype", "fp32", "-o", str(file), "--format", "csv", more=BUSY)
     assert code == 1

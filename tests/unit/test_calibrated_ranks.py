@@ -144,7 +144,7 @@ def test_ranks_of_one_node_do_not_stand_for_two_nodes(two):
 
 def test_the_spread_of_several_ranks_is_never_that_of_one(two):
     alone, joined = (planned(two, data=n)["coverage"]["step"] for n in (1, 2))
-    assert alone["interval"] != joined["interval"]
+    assert alone["evidence"] != joined["evidence"]
 
 
 def test_the_update_is_that_of_the_planned_states(two):

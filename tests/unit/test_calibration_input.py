@@ -230,7 +230,7 @@ def test_products_above_the_peak_are_refused(tmp_path):
         ("    score: {", "    skore: {", "score are missing"),
         ("status: good", "status: fine", "'fine' is not accepted"),
         ("created: '2026-11-24T18:00:00+00:00'", "created: yesterday", "is no time"),
-        ("  transfer: 0.03", "  transfer: 0", "transfer"),
+        ("  transfer: 0.04", "  transfer: 0", "transfer"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_line(tmp_path, old, new, said):
