@@ -144,7 +144,8 @@ def run(prepared: Prepared, watcher: Watcher) -> Outcome:
 
 def _all(prepared: Prepared, left: list[Task], measure: Callable[[Task], None], entries: list[Entry]) -> Cut | None:
     """Measure what is left, then again what was disturbed, the worst first, while there is time for it."""
-    setting, end = prepared.setting, time.perf_counter() + prepared.setting.fields.budget_seconds
+    setting = prepared.setting
+    end = time.perf_counter() + setting.budget_seconds
     for place, task in enumerate(left):
         setting.pace = pace(end - time.perf_counter(), sum(later.seconds for later in left[place:]))
         measure(task)

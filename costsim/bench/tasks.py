@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,11 @@ class Setting:
         """How long to measure."""
         modes = self.file.modes
         return {"quick": modes.quick, "default": modes.default, "full": modes.full}[self.mode]
+
+    @property
+    def budget_seconds(self) -> float:
+        """Time for everything; without limit where ranks measure together, or torch compiles first."""
+        return math.inf if self.ranks is not None or self.compiled else float(self.fields.budget_seconds)
 
     @property
     def place(self) -> Literal["cpu", "gpu"]:

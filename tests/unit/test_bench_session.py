@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -135,3 +136,10 @@ def test_a_task_takes_its_time_as_it_is_when_it_runs(monkeypatch) -> None:
         task.run(lambda _: None)
     assert seen == [usual, usual / 2]
     assert task.seconds == usual
+
+
+def test_what_takes_its_time_for_other_reasons_is_not_hurried() -> None:
+    setting = tasks.Setting(SETTING.backend, record().device, "bf16", "quick")
+    assert setting.budget_seconds == setting.fields.budget_seconds
+    assert replace(setting, compiled=True).budget_seconds == math.inf
+    assert replace(setting, ranks=SimpleNamespace()).budget_seconds == math.inf
