@@ -103,7 +103,8 @@ class LoadedCalibration:
         """Time of an update with the planned states over that in the measured steps; None where it is not known.
 
         The steps keep weights and states in one format; ``bench`` times the update alone in that format and in FP32,
-        which is what mixed precision has for its master copy and moments.
+        which is what mixed precision has for its master copy and moments. An update is bound by memory: the ratio is
+        kept between that of the bytes, twice or half of them, and one, since the update alone repeats badly.
         """
         fit, planned = self.file.fit, _format_of_states(optimizer)
         if fit is None or planned is None:
@@ -111,7 +112,10 @@ class LoadedCalibration:
         if planned == _width(fit.dtype):
             return 1.0
         each = {row.dtype: row.seconds / row.parameters for row in self.file.optimizer if row.verdict in USABLE}
-        return each[planned] / each[fit.dtype] if planned in each and fit.dtype in each else None
+        if planned not in each or fit.dtype not in each:
+            return None
+        low, high = (1.0, 2.0) if planned == "fp32" else (0.5, 1.0)
+        return min(max(each[planned] / each[fit.dtype], low), high)
 
     def estimates(self, optimizer: OptimizerFields) -> Coefficients:
         """The coefficients, that of the update for the planned states where both were measured.
