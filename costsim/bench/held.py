@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import Any
 
 from costsim.inputs.bench import bench_file
-from costsim.inputs.calibration import CalibrationFile, StepFields, Timed, read_calibration
+from costsim.inputs.calibration import CalibrationFile, StepFields, Timed, UpdateFields, read_calibration
 from costsim.inputs.calibration_priors import priors_file
 from costsim.inputs.yaml_source import read_path
 from costsim.training.components import COEFFICIENTS, NAMES
@@ -142,9 +142,16 @@ def compared(before: str, after: str) -> dict[str, Any]:
     }
 
 
+def _between(a: Timed) -> float:
+    """What the logarithms of two runs' medians differ by on one machine, as a standard deviation."""
+    if isinstance(a, StepFields):
+        return float(bench_file().run_to_run)
+    priors = priors_file()
+    return float(priors.updates_between_runs if isinstance(a, UpdateFields) else priors.kernels_between_runs)
+
+
 def _pair(name: str, a: Timed, b: Timed, score: float) -> dict[str, Any]:
-    file = bench_file().run_to_run if isinstance(a, StepFields) else priors_file().kernels_between_runs
-    between = float(file)
+    between = _between(a)
     spread = math.hypot(a.half_width / HALF_WIDTH_SCORE, b.half_width / HALF_WIDTH_SCORE, between, between)
     ratio = b.seconds / a.seconds
     judged = "refused" not in (a.verdict, b.verdict)

@@ -72,6 +72,7 @@ class PriorsFile(Strict):
     kinds: Kinds
     misfit: dict[str, PositiveNumber]
     kernels_between_runs: PositiveNumber
+    updates_between_runs: PositiveNumber
     transfer: PositiveNumber
     sources: dict[str, Origin]
 
