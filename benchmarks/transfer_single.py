@@ -126,9 +126,8 @@ def _calibrated(dtype: str) -> dict[str, Any]:
             status = read_calibration(read(text, "box.yaml")).verdict.status
             if status == "good":
                 break
-        else:
-            if not file.exists():
-                sys.exit(ran.stderr or ran.stdout)
+        if not file.exists():
+            sys.exit(ran.stderr or ran.stdout)
     return {"text": text, "seconds": wall, "status": status}
 
 

@@ -50,7 +50,7 @@ def verdict(conditions: Conditions, timing: Timing, limits: NoiseLimits, threads
 
 def crowded(conditions: Conditions, limits: NoiseLimits, threads: int = 1) -> bool:
     """Whether other programs alone are reason enough to refuse a measurement."""
-    return any(grade == "refused" for grade, _ in _others(conditions, limits, threads))
+    return any(found == "refused" for found, _ in _others(conditions, limits, threads))
 
 
 def grade(verdict: Verdict) -> int:
